@@ -30,8 +30,13 @@ func (s *session) locks() {
 	}
 }
 
-// lockWords are the values of a source that lists a lock. They report whether a holding ends.
-var lockWords = map[string]bool{"acquired": false, "acquire": false, "locked": false, "lock": false, "renewed": false, "released": true, "release": true, "unlocked": true, "unlock": true, "lost": true, "expired": true}
+// lockWords are the values of a source that lists a lock, and what they mean.
+var lockWords = map[string]journal.LockEvent{
+	"acquired": {}, "acquire": {}, "locked": {}, "lock": {},
+	"renewed": {Renews: true}, "renew": {Renews: true},
+	"released": {Ends: true}, "release": {Ends: true}, "unlocked": {Ends: true}, "unlock": {Ends: true},
+	"lost": {Ends: true}, "expired": {Ends: true},
+}
 
 // readLock reads what a source lists of a lock.
 func (s *session) readLock(l scenarios.Lock) ([]journal.LockEvent, error) {
@@ -45,17 +50,18 @@ func (s *session) readLock(l scenarios.Lock) ([]journal.LockEvent, error) {
 		if n++; e.Key != l.Name {
 			return nil
 		}
-		ends, known := lockWords[strings.ToLower(e.Value)]
+		event, known := lockWords[strings.ToLower(e.Value)]
 		at, isTime := wallTime(e.Order)
 		switch {
 		case e.ID == "":
 			return fmt.Errorf("item %d names no holder: it is the id", n)
 		case !known:
-			return fmt.Errorf("the value of item %d is %q: it has to be acquired, released, lost or expired", n, e.Value)
+			return fmt.Errorf("the value of item %d is %q: it has to be acquired, renewed, released, lost or expired", n, e.Value)
 		case !isTime:
 			return fmt.Errorf("the \"seq\" of item %d is %q: it has to be a time in RFC 3339 or a Unix time", n, e.Order)
 		}
-		all = append(all, journal.LockEvent{Holder: e.ID, Ends: ends, At: s.run.journal.Since(at)})
+		event.Holder, event.At = e.ID, s.began+at.Sub(s.beganWall)
+		all = append(all, event)
 		return nil
 	})
 	return all, err

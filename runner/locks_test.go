@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
 // worker takes turns with others in holding a lock with a lease, and logs when it holds it. The lock is a file.
@@ -91,6 +93,12 @@ func TestLocks(t *testing.T) {
 	var es []*scenarios.Experiment
 	for _, name := range []string{"fenced", "not fenced"} {
 		dir := t.TempDir()
+		yesterday := time.Now().Add(-24 * time.Hour).Truncate(time.Second)
+		var kept strings.Builder // of an earlier run
+		for i, what := range []string{"acquired", "renewed", "released"} {
+			fmt.Fprintf(&kept, "%s leader by worker-9 at %d\n", what, yesterday.Unix()+int64(i))
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "log"), []byte(kept.String()), 0o600))
 		system := scenarios.System{Effects: []scenarios.DeclaredSource{{Name: "lock log", Kind: "file", At: filepath.Join(dir, "log"),
 			Settings: map[string]string{"format": `^(?P<value>\S+) (?P<key>\S+) by (?P<id>\S+) at (?P<seq>\S+)$`}}}}
 		for i := range 2 {
@@ -110,6 +118,15 @@ func TestLocks(t *testing.T) {
 		es = append(es, build(t, b.Check(c)))
 	}
 	all := runAll(t, es...)
+	for _, h := range all {
+		require.Len(t, h.Locks, 1)
+		require.Greater(t, len(h.Locks[0].Events), 3)
+		kept := h.Locks[0].Events[:3]
+		assert.InDelta(t, -24*time.Hour, kept[0].At, float64(time.Minute))
+		assert.Equal(t, []journal.LockEvent{
+			{Holder: "worker-9", At: kept[0].At}, {Holder: "worker-9", Renews: true, At: kept[0].At + time.Second}, {Holder: "worker-9", Ends: true, At: kept[0].At + 2*time.Second},
+		}, kept)
+	}
 	v := verdict(t, all["fenced"], c)
 	assert.Equal(t, "passed", stated(v), v.Reason)
 	assert.Regexp(t, `2 holders acquired it \d+ times, [1-9]\d* during the fault`, v.Observed)

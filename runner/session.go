@@ -73,6 +73,10 @@ type session struct {
 
 	unwatchLease func() // see leaseEnded
 
+	// When the scenario began, on the clock of the run and on the wall clock, which may be set while the run lasts.
+	began     time.Duration
+	beganWall time.Time
+
 	byHand     sync.Mutex // held while a fault is injected or healed by hand, and guards byHandOver
 	byHandOver bool       // nothing can be injected by hand any more
 
@@ -177,6 +181,7 @@ func (s *session) begin() {
 		b.Quarantine = &journal.Quarantine{Owner: q.Owner, Until: q.Until, Reason: q.Reason}
 	}
 	s.record(journal.Event{Begin: &b})
+	s.began, s.beganWall = s.now(), time.Now().Round(0)
 	s.unwatchLease = process.OnLeaseEnd(s.leaseEnded)
 	if expired {
 		s.recordExpired()

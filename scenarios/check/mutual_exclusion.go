@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sort"
 	"strconv"
 	"time"
 
@@ -12,12 +13,15 @@ import (
 )
 
 // MutualExclusion passes if no holder acquired a lock while another held it, as a source of the system lists: a table, or
-// a log that holders write. Times are those of the source; its writers need one clock, as on one machine. A holder that
-// neither released the lock nor lost it holds it to the end.
+// a log that holders write. Times are those of the source; its writers need one clock, as on one machine, and it is that
+// of the runner, too. A holder that neither released the lock nor lost it holds it to the end.
 //
 // The source shows what holders believed, so that one that was paused beyond its lease, and did not notice, held the lock
 // together with the next one. A lock that is checked with a fencing token where it matters lists as held only what its
 // token allowed.
+//
+// The source may list what happened before the scenario. Such acquisitions do not count. If one has no end, its holder
+// may be gone, so that a later acquisition by another holder is inconclusive.
 //
 // It is inconclusive if there was no contention: fewer than two holders, or none that acquired the lock during the fault.
 type MutualExclusion struct{ Lock, Source string }
@@ -30,8 +34,9 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 		return inconclusive(expected, "", codes.Unfinished, "the holders of the lock were not read")
 	}
 	l := h.Locks[i]
-	held := holdings(l.Events)
-	violations := overlaps(held)
+	all := holdings(l.Events, h.Began)
+	violations, doubts := overlaps(all, h.Began)
+	held := slices.DeleteFunc(all, func(one holding) bool { return one.from < h.Began })
 	holders := map[string]bool{}
 	during := 0
 	injected, healed, fault := h.FaultSpan()
@@ -48,8 +53,11 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 	case len(violations) > 0:
 		v.Details = violations[:min(10, len(violations))]
 		return verdict(false, v, "%s times, the lock %q was acquired while another one held it: %s", Count(len(violations)), c.Lock, violations[0])
+	case len(doubts) > 0:
+		v.Details = doubts[:min(10, len(doubts))]
+		v.Doubt = codes.Undecided.Message(doubts[0])
 	case len(holders) < 2:
-		v.Doubt = codes.NotExercised.Msgf("%s lists %s holders of the lock %q: without two of them there is no contention", strconv.Quote(c.Source), Count(len(holders)), c.Lock)
+		v.Doubt = codes.NotExercised.Msgf("%s lists %s holders of the lock %q in this scenario: without two of them there is no contention", strconv.Quote(c.Source), Count(len(holders)), c.Lock)
 	case fault && during == 0:
 		v.Doubt = codes.NotExercised.Msgf("no holder acquired the lock %q during the fault: its effect is not known; let it last longer than holders keep the lock", c.Lock)
 	case len(held) < leastCompared:
@@ -63,19 +71,27 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 // holding is a time in which a lock was held.
 type holding struct {
 	holder   string
-	from, to time.Duration // to is forever if it did not end
+	from, to time.Duration   // to is forever if it did not end
+	ended    bool            // the source lists its end; if not, but to is known, its holder acquired the lock again then
+	shown    []time.Duration // when its holder acquired or renewed it
 }
 
 func (o holding) String() string {
-	if o.to == forever {
-		return fmt.Sprintf("%q since +%.3fs", o.holder, o.from.Seconds())
+	if !o.ended {
+		return fmt.Sprintf("%q since %+.3fs", o.holder, o.from.Seconds())
 	}
-	return fmt.Sprintf("%q from +%.3fs to +%.3fs", o.holder, o.from.Seconds(), o.to.Seconds())
+	return fmt.Sprintf("%q from %+.3fs to %+.3fs", o.holder, o.from.Seconds(), o.to.Seconds())
+}
+
+// lastShown returns the last time up to at at which the holder acquired or renewed a holding that began by then.
+func (o holding) lastShown(at time.Duration) time.Duration {
+	return o.shown[max(0, sort.Search(len(o.shown), func(i int) bool { return o.shown[i] > at })-1)]
 }
 
 // holdings pairs the events of a lock, in the order of acquisition. An acquisition by a holder that holds the lock already
-// is a renewal. An end without an acquisition, as of a lock that was held before, is left out.
-func holdings(events []journal.LockEvent) []holding {
+// is a renewal, unless it held the lock since before the scenario, which began at began: its process may be another one.
+// An end without an acquisition, as of a lock that was held before the list begins, is left out.
+func holdings(events []journal.LockEvent, began time.Duration) []holding {
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b journal.LockEvent) int { return cmp.Compare(a.At, b.At) })
 	var holders []string
@@ -88,7 +104,7 @@ func holdings(events []journal.LockEvent) []holding {
 	}
 	var all []holding
 	for _, holder := range holders {
-		all = append(all, holdingsOf(byHolder[holder])...)
+		all = append(all, holdingsOf(byHolder[holder], began)...)
 	}
 	slices.SortStableFunc(all, func(a, b holding) int { return cmp.Compare(a.from, b.from) })
 	return all
@@ -96,7 +112,7 @@ func holdings(events []journal.LockEvent) []holding {
 
 // holdingsOf pairs the events of one holder, which are sorted by time. The order of those at the same time is not known:
 // they are paired so that acquisitions and ends alternate, and an acquisition may end at the time at which it began.
-func holdingsOf(events []journal.LockEvent) []holding {
+func holdingsOf(events []journal.LockEvent, began time.Duration) []holding {
 	var all []holding
 	holds := false // the last one has not ended
 	for n := 0; len(events) > 0; events = events[n:] {
@@ -106,29 +122,40 @@ func holdingsOf(events []journal.LockEvent) []holding {
 		}
 		acquired, ended := 0, 0
 		for _, e := range events[:n] {
-			if e.Ends {
+			switch {
+			case e.Ends:
 				ended++
-			} else {
+			case !e.Renews:
 				acquired++
 			}
 		}
-		after := holdsAfter(holds, acquired, ended, events[:n], events[n:])
-		if holds && ended > 0 {
-			all[len(all)-1].to = at
-			holds = false
-			ended--
+		if !holds && acquired == 0 && ended < n { // it was acquired before the list begins
+			acquired = 1
 		}
-		if holds { // a renewal
-			continue
+		after := holdsAfter(holds, acquired, ended, events[:n], events[n:])
+		if holds {
+			last := &all[len(all)-1]
+			switch {
+			case ended > 0:
+				last.to, last.ended = at, true
+				ended--
+			case acquired > 0 && last.from < began && at >= began:
+				last.to = at
+			default:
+				last.shown = append(last.shown, at)
+				continue
+			}
 		}
 		if after {
 			acquired--
 		}
+		one := holding{holder: events[0].Holder, from: at, to: at, ended: true, shown: []time.Duration{at}}
 		for range min(acquired, ended) {
-			all = append(all, holding{events[0].Holder, at, at})
+			all = append(all, one)
 		}
 		if after {
-			all = append(all, holding{events[0].Holder, at, forever})
+			one.to, one.ended = forever, false
+			all = append(all, one)
 		}
 		holds = after
 	}
@@ -152,21 +179,42 @@ func holdsAfter(before bool, acquired, ended int, now, next []journal.LockEvent)
 	return !now[len(now)-1].Ends
 }
 
-// overlaps describes the acquisitions of a lock while another holder held it. Holdings of which one begins when the other
-// one ends do not overlap: the lock may have been handed over.
-func overlaps(all []holding) []string {
-	var found []string
+// overlaps describes the acquisitions of a lock while another holder held it, and those of which that is not known, in a
+// scenario that began at began. Holdings of which one begins when the other one ends do not overlap: the lock may have
+// been handed over.
+func overlaps(all []holding, began time.Duration) (violations, doubts []string) {
 	var live []int // the holdings that have not ended
 	for i, later := range all {
 		live = slices.DeleteFunc(live, func(at int) bool { return all[at].to <= later.from })
 		for _, at := range live {
-			if earlier := all[at]; earlier.from < later.from || later.to > later.from {
-				found = append(found, fmt.Sprintf("%s, while %s held it", later, earlier))
+			earlier := all[at]
+			if earlier.from == later.from && later.to == later.from {
+				continue
+			}
+			if later.from < began && !(earlier.ended && later.ended && min(earlier.to, later.to) > began) {
+				continue // not shown to last into the scenario
+			}
+			if doubt := earlier.doubt(later, began); doubt != "" {
+				doubts = append(doubts, doubt)
+			} else {
+				violations = append(violations, fmt.Sprintf("%s, while %s held it", later, earlier))
 			}
 		}
 		live = append(live, i)
 	}
-	return found
+	return violations, doubts
+}
+
+// doubt returns why it is not known whether the holder still held the lock when another one acquired it, or "" if it is.
+// What a holder lists later shows that it had not lost it.
+func (o holding) doubt(other holding, began time.Duration) string {
+	if o.ended || o.shown[len(o.shown)-1] > other.from {
+		return ""
+	}
+	if o.lastShown(other.from) < began {
+		return fmt.Sprintf("%q acquired the lock before this scenario, and the list shows no end of that before %q acquired it at %+.3fs: list the end also when a holder is stopped, or empty the list before a run", o.holder, other.holder, other.from.Seconds())
+	}
+	return ""
 }
 
 func (c MutualExclusion) String() string {

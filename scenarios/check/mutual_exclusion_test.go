@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/scenarios/codes"
 	"github.com/firedrill-dev/firedrill/scenarios/journal"
 )
 
@@ -45,7 +46,7 @@ func TestMutualExclusion(t *testing.T) {
 		"held to the end":  {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[:23] }, Passed, ""},
 		"held before":      {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[1:] }, Passed, ""},
 		"renewed":          {func(s scenario) { s.Locks[0].Events = slices.Insert(s.Locks[0].Events, 1, s.Locks[0].Events[0]) }, Passed, ""},
-		"a single holder":  {events(func(_ int, e *journal.LockEvent) { e.Holder = "worker-0" }), Inconclusive, `"lock log" lists 1 holders of the lock "leader": without two of them there is no contention`},
+		"a single holder":  {events(func(_ int, e *journal.LockEvent) { e.Holder = "worker-0" }), Inconclusive, `"lock log" lists 1 holders of the lock "leader" in this scenario: without two of them there is no contention`},
 		"before the fault": {events(func(_ int, e *journal.LockEvent) { e.At -= 4 * time.Second }), Inconclusive, "no holder acquired the lock"},
 		"few":              {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[:8] }, Inconclusive, "acquired only 4 times"},
 		"not read":         {func(s scenario) { s.Locks[0].Events, s.Locks[0].Error = nil, "the holders cannot be read" }, Inconclusive, "cannot be read"},
@@ -75,7 +76,7 @@ func listed(t *testing.T, text string) []journal.LockEvent {
 		var at float64
 		_, err := fmt.Sscan(entry, &e.Holder, &what, &at)
 		require.NoError(t, err, entry)
-		e.Ends, e.At = what == "released", time.Duration(at*1000)*ms
+		e.Ends, e.Renews, e.At = what == "released", what == "renewed", time.Duration(at*1000)*ms
 		all = append(all, e)
 	}
 	return all
@@ -114,6 +115,60 @@ func TestMutualExclusionAtOneTime(t *testing.T) {
 			if c.why != "" {
 				require.Contains(t, v.Reason, `1 times, the lock "leader" was acquired while another one held it: `)
 				require.Contains(t, v.Reason, c.why)
+			}
+		})
+	}
+}
+
+// A list keeps what happened before the scenario, such as acquisitions by holders that were stopped with an earlier run.
+func TestMutualExclusionBeforeTheScenario(t *testing.T) {
+	const ended = `, and the list shows no end of that before`
+	old := func(of string, n int) string { // the lock is acquired n times
+		var all []string
+		for i := range n {
+			all = append(all, fmt.Sprintf("%s acquired %d, %s released %d.5", of, i-1000, of, i-999))
+		}
+		return strings.Join(all, ", ")
+	}
+	for name, c := range map[string]struct {
+		before string
+		change func(scenario)
+		want   Outcome
+		why    string
+	}{
+		"complete":                          {"worker-9 acquired -10, worker-9 released -9", nil, Passed, ""},
+		"it never ends":                     {"worker-9 acquired -86400", nil, Inconclusive, `"worker-9" acquired the lock before this scenario` + ended + ` "worker-0" acquired it at +6.000s`},
+		"its holder is not the first":       {"worker-1 acquired -86400", nil, Inconclusive, `"worker-1" acquired the lock before this scenario` + ended + ` "worker-0" acquired it at +6.000s`},
+		"its holder is the first":           {"worker-0 acquired -86400", nil, Passed, ""},
+		"it was renewed before":             {"worker-9 acquired -86400, worker-9 renewed -9", nil, Inconclusive, `"worker-9" acquired the lock before this scenario`},
+		"it began earlier in the run":       {"worker-9 acquired 2", func(s scenario) { s.Began = 3 * time.Second }, Inconclusive, `"worker-9" acquired the lock before this scenario`},
+		"it began in the scenario":          {"worker-9 acquired 2", func(s scenario) { s.Began = 2 * time.Second }, Failed, `"worker-0" from +6.000s to +6.090s, while "worker-9" since +2.000s held it`},
+		"it is released later":              {"worker-9 acquired -10, worker-9 released 6.05", nil, Failed, `"worker-0" from +6.000s to +6.090s, while "worker-9" from -10.000s to +6.050s held it`},
+		"it is renewed later":               {"worker-9 acquired -10, worker-9 renewed 6.05", nil, Failed, `"worker-0" from +6.000s to +6.090s, while "worker-9" since -10.000s held it`},
+		"it was renewed in the scenario":    {"worker-9 acquired -10, worker-9 renewed 2", nil, Failed, `while "worker-9" since -10.000s held it`},
+		"overlaps":                          {"worker-8 acquired -10, worker-9 acquired -9, worker-8 released -8, worker-9 released -7", nil, Passed, ""},
+		"overlaps that never end":           {"worker-1 acquired -10, worker-0 acquired -9", nil, Inconclusive, `"worker-1" acquired the lock before this scenario` + ended + ` "worker-0" acquired it at +6.000s`},
+		"an overlap lasts into it":          {"worker-8 acquired -10, worker-9 acquired -9, worker-8 released 1, worker-9 released 2", nil, Failed, `"worker-9" from -9.000s to +2.000s, while "worker-8" from -10.000s to +1.000s held it`},
+		"it never ends, beside a violation": {"worker-9 acquired -10", func(s scenario) { s.Locks[0].Events[6].At += 30 * ms }, Failed, `1 times, the lock "leader" was acquired while another one held it: "worker-1" from +6.300s`},
+		"only the holders are two": {old("worker-1", 20), func(s scenario) {
+			s.Locks[0].Events = slices.DeleteFunc(s.Locks[0].Events, func(e journal.LockEvent) bool { return e.At > 0 && e.Holder == "worker-1" })
+		}, Inconclusive, `"lock log" lists 1 holders of the lock "leader" in this scenario`},
+		"only the acquisitions are many": {old("worker-1", 20), func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[:48] }, Inconclusive, "acquired only 4 times"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScenario()
+			s.Locks[0].Events = append(listed(t, c.before), s.Locks[0].Events...)
+			if c.change != nil {
+				c.change(s)
+			}
+			v := Ask(MutualExclusion{Lock: "leader", Source: "lock log"}, s.History)
+			require.Equal(t, c.want, v.Outcome, v.Reason)
+			require.Contains(t, v.Reason, c.why)
+			if c.want == Passed {
+				require.Contains(t, v.Observed, "2 holders acquired it 12 times, 12 during the fault")
+			}
+			if strings.Contains(c.why, "before this scenario") {
+				require.Equal(t, codes.Undecided, v.Doubt.Code())
 			}
 		})
 	}

@@ -10,9 +10,10 @@ type Lock struct {
 	Error  string      `json:"error,omitempty"`  // why they are not known, or not completely
 }
 
-// LockEvent is the moment at which a holder acquired a lock or ceased to hold it.
+// LockEvent is the moment at which a holder acquired a lock, renewed its lease, or ceased to hold it.
 type LockEvent struct {
 	Holder string        `json:"holder"`
-	Ends   bool          `json:"ends,omitempty"` // it was released, lost or expired
-	At     time.Duration `json:"at"`             // on the clock of the run; negative before it began
+	Renews bool          `json:"renews,omitempty"` // its holder held it already
+	Ends   bool          `json:"ends,omitempty"`   // it was released, lost or expired
+	At     time.Duration `json:"at"`               // on the clock of the run; negative before it began
 }
