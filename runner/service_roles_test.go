@@ -61,7 +61,7 @@ func playRole(role string) {
 			panic(err)
 		}
 	case "worker":
-		go worker{os.Getenv("NAME"), os.Getenv("LOCK"), os.Getenv("FENCED") != ""}.work()
+		go newWorker(os.Getenv).run()
 		serve()
 	case "killed":
 		runKillable()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
@@ -21,7 +22,8 @@ import (
 // token allowed.
 //
 // The source may list what happened before the scenario. Such acquisitions do not count. If one has no end, its holder
-// may be gone, so that a later acquisition by another holder is inconclusive.
+// may be gone, so that a later acquisition by another holder is inconclusive. So is one after a fault that may have ended
+// the earlier holder, such as a crash of a service, if that holder lists nothing more of this holding.
 //
 // It is inconclusive if there was no contention: fewer than two holders, or none that acquired the lock during the fault.
 type MutualExclusion struct{ Lock, Source string }
@@ -35,7 +37,7 @@ func (c MutualExclusion) Judge(h *journal.History) Verdict {
 	}
 	l := h.Locks[i]
 	all := holdings(l.Events, h.Began)
-	violations, doubts := overlaps(all, h.Began)
+	violations, doubts := overlaps(h, all)
 	held := slices.DeleteFunc(all, func(one holding) bool { return one.from < h.Began })
 	holders := map[string]bool{}
 	during := 0
@@ -73,6 +75,7 @@ type holding struct {
 	holder   string
 	from, to time.Duration   // to is forever if it did not end
 	ended    bool            // the source lists its end; if not, but to is known, its holder acquired the lock again then
+	again    bool            // its holder acquired the lock again: the source lists no end of its previous holding
 	shown    []time.Duration // when its holder acquired or renewed it
 }
 
@@ -88,9 +91,10 @@ func (o holding) lastShown(at time.Duration) time.Duration {
 	return o.shown[max(0, sort.Search(len(o.shown), func(i int) bool { return o.shown[i] > at })-1)]
 }
 
-// holdings pairs the events of a lock, in the order of acquisition. An acquisition by a holder that holds the lock already
-// is a renewal, unless it held the lock since before the scenario, which began at began: its process may be another one.
-// An end without an acquisition, as of a lock that was held before the list begins, is left out.
+// holdings pairs the events of a lock, in the order of acquisition. began is when the scenario began. An acquisition by a
+// holder that holds the lock already is a renewal, unless another one acquired the lock in between or the scenario began:
+// its process may be another one. An end without an acquisition, as of a lock that was held before the list begins, is left
+// out.
 func holdings(events []journal.LockEvent, began time.Duration) []holding {
 	events = slices.Clone(events)
 	slices.SortStableFunc(events, func(a, b journal.LockEvent) int { return cmp.Compare(a.At, b.At) })
@@ -104,15 +108,24 @@ func holdings(events []journal.LockEvent, began time.Duration) []holding {
 	}
 	var all []holding
 	for _, holder := range holders {
-		all = append(all, holdingsOf(byHolder[holder], began)...)
+		all = append(all, holdingsOf(byHolder[holder])...)
 	}
 	slices.SortStableFunc(all, func(a, b holding) int { return cmp.Compare(a.from, b.from) })
-	return all
+	merged := all[:0]
+	for _, o := range all {
+		if n := len(merged); o.again && merged[n-1].holder == o.holder && (merged[n-1].from >= began || o.from < began) {
+			last := &merged[n-1]
+			last.to, last.ended, last.shown = o.to, o.ended, append(last.shown, o.shown...)
+			continue
+		}
+		merged = append(merged, o)
+	}
+	return merged
 }
 
 // holdingsOf pairs the events of one holder, which are sorted by time. The order of those at the same time is not known:
 // they are paired so that acquisitions and ends alternate, and an acquisition may end at the time at which it began.
-func holdingsOf(events []journal.LockEvent, began time.Duration) []holding {
+func holdingsOf(events []journal.LockEvent) []holding {
 	var all []holding
 	holds := false // the last one has not ended
 	for n := 0; len(events) > 0; events = events[n:] {
@@ -133,18 +146,16 @@ func holdingsOf(events []journal.LockEvent, began time.Duration) []holding {
 			acquired = 1
 		}
 		after := holdsAfter(holds, acquired, ended, events[:n], events[n:])
+		again := false
 		if holds {
 			last := &all[len(all)-1]
-			switch {
-			case ended > 0:
-				last.to, last.ended = at, true
-				ended--
-			case acquired > 0 && last.from < began && at >= began:
-				last.to = at
-			default:
+			if ended == 0 && acquired == 0 {
 				last.shown = append(last.shown, at)
 				continue
 			}
+			again = ended == 0
+			last.to, last.ended = at, !again
+			ended = max(0, ended-1)
 		}
 		if after {
 			acquired--
@@ -154,7 +165,7 @@ func holdingsOf(events []journal.LockEvent, began time.Duration) []holding {
 			all = append(all, one)
 		}
 		if after {
-			one.to, one.ended = forever, false
+			one.to, one.ended, one.again = forever, false, again
 			all = append(all, one)
 		}
 		holds = after
@@ -179,10 +190,9 @@ func holdsAfter(before bool, acquired, ended int, now, next []journal.LockEvent)
 	return !now[len(now)-1].Ends
 }
 
-// overlaps describes the acquisitions of a lock while another holder held it, and those of which that is not known, in a
-// scenario that began at began. Holdings of which one begins when the other one ends do not overlap: the lock may have
-// been handed over.
-func overlaps(all []holding, began time.Duration) (violations, doubts []string) {
+// overlaps describes the acquisitions of a lock while another holder held it, and those of which that is not known.
+// Holdings of which one begins when the other one ends do not overlap: the lock may have been handed over.
+func overlaps(h *journal.History, all []holding) (violations, doubts []string) {
 	var live []int // the holdings that have not ended
 	for i, later := range all {
 		live = slices.DeleteFunc(live, func(at int) bool { return all[at].to <= later.from })
@@ -191,10 +201,10 @@ func overlaps(all []holding, began time.Duration) (violations, doubts []string) 
 			if earlier.from == later.from && later.to == later.from {
 				continue
 			}
-			if later.from < began && !(earlier.ended && later.ended && min(earlier.to, later.to) > began) {
+			if later.from < h.Began && !(earlier.ended && later.ended && min(earlier.to, later.to) > h.Began) {
 				continue // not shown to last into the scenario
 			}
-			if doubt := earlier.doubt(later, began); doubt != "" {
+			if doubt := earlier.doubt(h, later); doubt != "" {
 				doubts = append(doubts, doubt)
 			} else {
 				violations = append(violations, fmt.Sprintf("%s, while %s held it", later, earlier))
@@ -205,16 +215,32 @@ func overlaps(all []holding, began time.Duration) (violations, doubts []string) 
 	return violations, doubts
 }
 
-// doubt returns why it is not known whether the holder still held the lock when another one acquired it, or "" if it is.
-// What a holder lists later shows that it had not lost it.
-func (o holding) doubt(other holding, began time.Duration) string {
+// doubt returns why it is not known whether a holder still held the lock when another one acquired it, or "" if it is. A
+// renewal or an end that is listed later shows that it did.
+func (o holding) doubt(h *journal.History, other holding) string {
 	if o.ended || o.shown[len(o.shown)-1] > other.from {
 		return ""
 	}
-	if o.lastShown(other.from) < began {
+	shown := o.lastShown(other.from)
+	if shown < h.Began {
 		return fmt.Sprintf("%q acquired the lock before this scenario, and the list shows no end of that before %q acquired it at %+.3fs: list the end also when a holder is stopped, or empty the list before a run", o.holder, other.holder, other.from.Seconds())
 	}
+	for _, in := range h.Faults {
+		if interrupts(in, shown, other.from) {
+			return fmt.Sprintf("%q acquired the lock at %+.3fs, and the list shows no end of that before %q acquired it at %+.3fs: its holder may have crashed or hung (%s); let the next holder list the old one as expired", o.holder, o.from.Seconds(), other.holder, other.from.Seconds(), in.Stated())
+		}
+	}
 	return ""
+}
+
+// interrupts reports whether a fault crashed, stopped or hung a service between two moments. A series of crashes lasts
+// from the first to the last.
+func interrupts(in *journal.Injection, from, to time.Duration) bool {
+	acted := max(in.Injected, in.Live, in.Last)
+	if in.Live == 0 {
+		acted = max(acted, in.Healed) // it failed, as a stop that the service did not follow
+	}
+	return !strings.Contains(in.On, " -> ") && in.Stage != "skipped" && in.Injected <= to && acted >= from
 }
 
 func (c MutualExclusion) String() string {
@@ -227,7 +253,7 @@ func (c MutualExclusion) Kind() Kind {
 		Needs: Needs{Load: true, Lock: c},
 		Sentences: []Sentence{{
 			Pattern: `at most one holder of the lock {text} at a time, as {effects} lists`,
-			Means: "a source of the system file, or a route: its key is the lock, its id the holder, its value acquired or released (or lost, or expired), and its field \"seq\" the time, in RFC 3339 or as a Unix time; " +
+			Means: "a source of the system file, or a route: its key is the lock, its id the holder, its value acquired, renewed or released (or lost, or expired), and its field \"seq\" the time, in RFC 3339 or as a Unix time; " +
 				"a field \"lock\" names the lock again",
 			Examples: []string{`at most one holder of the lock "leader" at a time, as "lock log" lists`},
 			Check:    func(a Args) Check { return MutualExclusion{Lock: a.Name(0), Source: a.EffectSource(1)} },

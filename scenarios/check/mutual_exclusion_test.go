@@ -41,8 +41,8 @@ func TestMutualExclusion(t *testing.T) {
 		"handed over at once": {func(s scenario) {
 			events(func(i int, e *journal.LockEvent) { e.At += time.Duration(i%2) * 10 * ms })(s)
 		}, Passed, ""},
-		"a paused holder":  {func(s scenario) { s.Locks[0].Events[5].At += 500 * ms }, Failed, `"worker-1" from +6.300s to +6.390s, while "worker-0" from +6.200s`},
-		"never released":   {func(s scenario) { s.Locks[0].Events = slices.Delete(s.Locks[0].Events, 5, 6) }, Failed, `while "worker-0" from +6.200s to +6.490s held it`},
+		"a paused holder":  {func(s scenario) { s.Locks[0].Events[5].At += 500 * ms }, Failed, `"worker-1" from +6.300s to +6.390s, while "worker-0" since +6.200s held it`},
+		"never released":   {func(s scenario) { s.Locks[0].Events = slices.Delete(s.Locks[0].Events, 5, 6) }, Failed, `while "worker-0" since +6.200s held it`},
 		"held to the end":  {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[:23] }, Passed, ""},
 		"held before":      {func(s scenario) { s.Locks[0].Events = s.Locks[0].Events[1:] }, Passed, ""},
 		"renewed":          {func(s scenario) { s.Locks[0].Events = slices.Insert(s.Locks[0].Events, 1, s.Locks[0].Events[0]) }, Passed, ""},
@@ -172,4 +172,66 @@ func TestMutualExclusionBeforeTheScenario(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A holder that a fault ended lists no end, and its lease expires. worker-0 acquires the lock at 6.2 s, worker-1 at 6.3 s.
+func TestMutualExclusionAfterACrash(t *testing.T) {
+	on := func(sentence, on string, injected, live, healed time.Duration) func(scenario) {
+		return func(s scenario) {
+			s.Faults = append(s.Faults, &journal.Injection{Fault: journal.Fault{ID: "f2", Stage: "healed", Sentence: sentence, On: on, Live: live}, Injected: injected, Healed: healed})
+		}
+	}
+	crash := func(at time.Duration) func(scenario) {
+		return on(`"worker-0" crashes`, "worker-0", at-5*ms, at, at+60*ms)
+	}
+	crashes, hangs := crash(6250*ms), on(`"worker-0" hangs`, "worker-0", 6240*ms, 6245*ms, 6370*ms)
+	const unended = `"worker-0" acquired the lock at +6.200s, and the list shows no end of that before "worker-1" acquired it at +6.300s: its holder may have crashed or hung (`
+	const held = `1 times, the lock "leader" was acquired while another one held it: "worker-1" from +6.300s to +6.390s, while "worker-0" since +6.200s held it`
+	for name, c := range map[string]struct {
+		fault func(scenario)
+		lists string // in place of the release
+		want  Outcome
+		why   string
+	}{
+		"a crash":                               {crashes, "", Inconclusive, unended + `"worker-0" crashes); let the next holder list the old one as expired`},
+		"a hang":                                {hangs, "", Inconclusive, unended + `"worker-0" hangs)`},
+		"a loss of power":                       {on(`"worker-0" loses power`, "worker-0", 6240*ms, 6260*ms, 8*time.Second), "", Inconclusive, unended},
+		"by hand":                               {func(s scenario) { crashes(s); s.Faults[1].By = "ben" }, "", Inconclusive, `(by hand, by ben)`},
+		"the last of several crashes":           {func(s scenario) { crash(6100 * ms)(s); s.Faults[1].Last = 6250 * ms }, "", Inconclusive, unended},
+		"a stop that failed":                    {on(`"worker-0" is stopped gracefully`, "worker-0", 6150*ms, 0, 6250*ms), "", Inconclusive, unended},
+		"it never acquires again":               {func(s scenario) { crashes(s); s.without("worker-0", 6300*ms) }, "", Inconclusive, unended},
+		"it renewed before the crash":           {crashes, "worker-0 renewed 6.24", Inconclusive, unended},
+		"its end is listed":                     {crashes, "worker-0 released 6.3", Passed, ""},
+		"no fault":                              {func(scenario) {}, "", Failed, held},
+		"a fault on a link":                     {on("calls are lost", "orders -> payments", 6240*ms, 6250*ms, 8*time.Second), "", Failed, held},
+		"a fault that was not injected":         {func(s scenario) { crashes(s); s.Faults[1].Stage = "skipped" }, "", Failed, held},
+		"a crash before that":                   {crash(6190 * ms), "", Failed, held},
+		"a crash after that":                    {crash(6310 * ms), "", Failed, held},
+		"it renewed after the crash":            {crashes, "worker-0 renewed 6.29", Failed, held},
+		"it renews what it has lost":            {hangs, "worker-0 renewed 6.38", Failed, held},
+		"it releases what it has lost":          {hangs, "worker-0 released 6.38", Failed, `"worker-1" from +6.300s to +6.390s, while "worker-0" from +6.200s to +6.380s held it`},
+		"it releases what it has lost, later":   {hangs, "worker-0 released 6.395", Failed, `"worker-1" from +6.300s to +6.390s, while "worker-0" from +6.200s to +6.395s held it`},
+		"it acquires what the next one holds":   {crashes, "worker-0 acquired 6.35", Failed, `1 times, the lock "leader" was acquired while another one held it: "worker-0" from +6.350s to +6.490s, while "worker-1" from +6.300s to +6.390s held it`},
+		"the next two hold it at the same time": {func(s scenario) { crashes(s); s.Locks[0].Events[7].At += 20 * ms }, "", Failed, `"worker-0" from +6.400s to +6.490s, while "worker-1" from +6.300s to +6.410s held it`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScenario()
+			c.fault(s)
+			s.Locks[0].Events = slices.DeleteFunc(s.Locks[0].Events, func(e journal.LockEvent) bool { return e.At == 6290*ms })
+			if c.lists != "" {
+				s.Locks[0].Events = append(s.Locks[0].Events, listed(t, c.lists)...)
+			}
+			v := Ask(MutualExclusion{Lock: "leader", Source: "lock log"}, s.History)
+			require.Equal(t, c.want, v.Outcome, v.Reason)
+			require.Contains(t, v.Reason, c.why)
+			if c.want == Inconclusive {
+				require.Equal(t, codes.Undecided, v.Doubt.Code())
+			}
+		})
+	}
+}
+
+// without removes what a holder of the lock lists after a moment.
+func (s scenario) without(holder string, after time.Duration) {
+	s.Locks[0].Events = slices.DeleteFunc(s.Locks[0].Events, func(e journal.LockEvent) bool { return e.Holder == holder && e.At > after })
 }
