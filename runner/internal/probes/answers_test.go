@@ -37,6 +37,11 @@ orders_total_created 99
 empty{} 0
 broken NaN
 words many
+checkouts_total{a="b"} 17 # {trace_id="x"} 1.0
+checkouts_total{a="c # {d=\"e\"} 5"} 3 1712345678.5 # {trace_id="y}"} 2.0 1712345678.1
+carts_total 19 # {trace_id="x"} 1.0
+carts_total_bytes 23 # {} 1.0
+spaced {a="b"}	29
 `
 
 // serve answers as real services do.
@@ -136,6 +141,14 @@ func TestAnswers(t *testing.T) {
 		{metric(`orders_total{status="ok"}`), Answer{Value: value(42)}},
 		{metric(`orders_total{code="201", status="ok"}`), Answer{Value: value(40)}},
 		{metric(`orders_total{note="a } in \"quotes\""}`), Answer{Value: value(3)}},
+		{metric("checkouts_total"), Answer{Value: value(20)}},
+		{metric(`checkouts_total{a="b"}`), Answer{Value: value(17)}},
+		{metric(`checkouts_total{a="c # {d=\"e\"} 5"}`), Answer{Value: value(3)}},
+		{metric(`checkouts_total{trace_id="x"}`), Answer{Unanswered: `there is no series checkouts_total{trace_id="x"}`}},
+		{metric("carts_total"), Answer{Value: value(19)}},
+		{metric("carts_total{}"), Answer{Value: value(19)}},
+		{metric("spaced"), Answer{Value: value(29)}},
+		{metric("carts_total 19"), Answer{Unanswered: `"carts_total 19" is not a series: write name{label="value"}`}},
 		{metric("orders"), Answer{Unanswered: "there is no series orders"}},
 		{metric(`orders_total{status=ok}`), Answer{Unanswered: `"orders_total{status=ok}" is not a series: write name{label="value"}`}},
 		{metric("broken"), Answer{Unanswered: "the value is NaN"}},

@@ -15,7 +15,8 @@ import (
 	"github.com/firedrill-dev/firedrill/scenarios/system"
 )
 
-// askMetric reads a number from an answer over HTTP: a series in the text format of Prometheus, or a value in JSON.
+// askMetric reads a number from an answer over HTTP: a series in the text format of Prometheus or OpenMetrics, or a value
+// in JSON.
 func askMetric(p scenarios.Probe, t Target) ask {
 	service, method, path, err := system.ParseAsk(p.Metric)
 	return func(ctx context.Context) Answer {
@@ -55,8 +56,8 @@ func number(p scenarios.Probe, body []byte) (float64, error) {
 	return value, nil
 }
 
-// sumOf adds up the samples of a series in the text format of Prometheus. wanted is its name, with the labels that they
-// need to have, such as orders_total{status="ok"}.
+// sumOf adds up the samples of a series in the text format of Prometheus or OpenMetrics. wanted is its name, with the
+// labels that they need to have, such as orders_total{status="ok"}.
 func sumOf(body []byte, wanted string) (sum float64, err error) {
 	name, labels, err := parseSeries(wanted)
 	if err != nil {
@@ -70,18 +71,11 @@ func sumOf(body []byte, wanted string) (sum float64, err error) {
 		if !strings.HasPrefix(line, name) {
 			continue
 		}
-		end := strings.LastIndexByte(line, '}') + 1
-		if end == 0 {
-			end = strings.IndexAny(line, " \t")
-		}
-		if end <= 0 {
-			continue
-		}
-		got, has, err := parseSeries(line[:end])
+		got, has, rest, err := cutSeries(line)
 		if err != nil || got != name || !includes(has, labels) {
 			continue
 		}
-		fields := strings.Fields(line[end:]) // the value and, perhaps, a timestamp
+		fields := strings.Fields(rest) // the value; a timestamp and, in OpenMetrics, an exemplar may follow
 		if len(fields) == 0 {
 			continue
 		}
@@ -99,29 +93,45 @@ func sumOf(body []byte, wanted string) (sum float64, err error) {
 
 // parseSeries parses a name with labels: orders_total{status="ok",code="201"}.
 func parseSeries(s string) (name string, labels map[string]string, err error) {
-	name, rest, ok := strings.Cut(strings.TrimSpace(s), "{")
-	name, labels = strings.TrimSpace(name), map[string]string{}
+	name, labels, rest, err := cutSeries(strings.TrimSpace(s))
+	if err == nil && rest != "" {
+		err = notSeries(s)
+	}
+	return name, labels, err
+}
+
+// cutSeries parses the name and the labels at the beginning of s, and returns what follows them. A brace in the value of
+// a label does not end the labels.
+func cutSeries(s string) (name string, labels map[string]string, rest string, err error) {
+	name, rest, labels = s, "", map[string]string{}
+	if end := strings.IndexAny(s, "{ \t"); end >= 0 {
+		name, rest = s[:end], strings.TrimLeft(s[end:], " \t")
+	}
+	rest, ok := strings.CutPrefix(rest, "{")
 	if !ok {
-		return name, labels, nil
+		return name, labels, rest, nil
 	}
 	for {
 		rest = strings.TrimLeft(rest, " \t,")
-		if strings.HasPrefix(rest, "}") {
-			return name, labels, nil
+		if after, ok := strings.CutPrefix(rest, "}"); ok {
+			return name, labels, after, nil
 		}
 		label, after, ok := strings.Cut(rest, "=")
-		quoted, err := strconv.QuotedPrefix(strings.TrimLeft(after, " \t"))
+		after = strings.TrimLeft(after, " \t")
+		quoted, err := strconv.QuotedPrefix(after)
 		if !ok || err != nil {
-			return "", nil, fmt.Errorf(`%q is not a series: write name{label="value"}`, s)
+			return "", nil, "", notSeries(s)
 		}
 		value, err := strconv.Unquote(quoted)
 		if err != nil {
-			return "", nil, fmt.Errorf("the label %s of %q: %w", label, s, err)
+			return "", nil, "", fmt.Errorf("the label %s of %q: %w", label, s, err)
 		}
 		labels[strings.TrimSpace(label)] = value
-		rest = strings.TrimLeft(after, " \t")[len(quoted):]
+		rest = after[len(quoted):]
 	}
 }
+
+func notSeries(s string) error { return fmt.Errorf(`%q is not a series: write name{label="value"}`, s) }
 
 func includes(has, wanted map[string]string) bool {
 	for label, value := range wanted {
