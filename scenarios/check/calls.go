@@ -1,8 +1,8 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -84,10 +84,15 @@ func (c CallsTimesNormal) crossed(h *journal.History) (early, late float64) {
 }
 
 // windowLength returns for how long requests of the load were due in some windows.
-func windowLength(h *journal.History, in func(journal.Window) bool) (d time.Duration) {
+func windowLength(h *journal.History, in func(journal.Window) bool) time.Duration {
+	return lengthOf(h, func(s journal.Sample) bool { return in(s.Window) })
+}
+
+// lengthOf returns for how long the requests of some samples were due.
+func lengthOf(h *journal.History, keep func(journal.Sample) bool) (d time.Duration) {
 	ends := map[time.Duration]time.Duration{} // ends of slices, by their start
 	for _, s := range h.Samples {
-		if in(s.Window) {
+		if keep(s) {
 			ends[s.From] = max(ends[s.From], s.To)
 		}
 	}
@@ -111,10 +116,10 @@ func (c CallsTimesNormal) String() string {
 	return fmt.Sprintf("%q receives at most %s times its normal calls%s", c.To, number(c.Times), when(c.Window))
 }
 
-// CallsPerSecond passes if To receives at most PerSecond calls in any second. A call counts in the second in which
-// it arrives at To, including calls that a fault held back and healing released together. A failed dial of To
-// counts as a call. If nothing gave callers a reason to retry, the check does not pass with a limit of more than
-// twice the calls of the busiest second.
+// CallsPerSecond passes if To receives at most PerSecond calls in any second, that is, in any ten tenths of a second in
+// a row. A call counts when it arrives at To, including calls that a fault held back and healing released together. A
+// failed dial of To counts as a call. If nothing gave callers a reason to retry, the check does not pass with a limit
+// of more than twice the calls of the busiest second.
 type CallsPerSecond struct {
 	To        string
 	PerSecond float64
@@ -125,25 +130,71 @@ type CallsPerSecond struct {
 // retry. A higher limit proves nothing.
 const slack = 2
 
-// perSecond returns how many calls arrived in the seconds of some windows, by their beginning.
-func (c CallsPerSecond) perSecond(h *journal.History, in func(journal.Window) bool) map[time.Duration]float64 {
-	perSlice := map[time.Duration]float64{}
-	for _, s := range h.Calls {
-		if strings.HasSuffix(s.Link, " -> "+c.To) && in(s.Window) {
-			perSlice[s.From] += float64(s.Arrived+s.Refused) / max((s.To-s.From).Seconds(), 1) // a slice shorter than a second is part of one
-		}
-	}
-	return perSlice
+// arrivals is how many calls arrived in a time of at most a second.
+type arrivals struct {
+	from, to time.Duration
+	calls    float64
 }
 
-// busiest returns the largest number of calls that arrived in a second of some windows, and when.
-func (c CallsPerSecond) busiest(h *journal.History, in func(journal.Window) bool) (most float64, at time.Duration) {
-	for from, rate := range c.perSecond(h, in) {
-		if rate > most || (rate == most && from < at) {
-			most, at = rate, from
+// arrivals returns the calls that arrived in some windows, in order: by tenths of a second or, in older journals, by
+// slices.
+func (c CallsPerSecond) arrivals(h *journal.History, in func(journal.Window) bool) []arrivals {
+	counts := map[[2]time.Duration]float64{} // by bounds
+	for _, s := range h.Calls {
+		switch {
+		case !strings.HasSuffix(s.Link, " -> "+c.To) || !in(s.Window):
+		case len(s.Tenths) == 0:
+			n := float64(s.Arrived+s.Refused) / max((s.To-s.From).Seconds(), 1)
+			counts[[2]time.Duration{s.From, min(s.To, s.From+time.Second)}] += n
+		default:
+			for i, n := range s.Tenths {
+				from := s.From.Truncate(journal.Tenth) + time.Duration(i)*journal.Tenth
+				counts[[2]time.Duration{from, from + journal.Tenth}] += float64(n)
+			}
 		}
 	}
-	return most, at
+	all := make([]arrivals, 0, len(counts))
+	for bounds, n := range counts {
+		if n > 0 {
+			all = append(all, arrivals{bounds[0], bounds[1], n})
+		}
+	}
+	slices.SortFunc(all, func(a, b arrivals) int { return cmp.Compare(a.from, b.from) })
+	return all
+}
+
+// busySeconds returns seconds of some windows in which calls arrived, in order: of those that begin in the same second
+// of the run's clock, the busiest.
+func (c CallsPerSecond) busySeconds(h *journal.History, in func(journal.Window) bool) (busy []arrivals) {
+	all := c.arrivals(h, in)
+	for i, first := range all {
+		second := arrivals{from: first.from, to: first.from + time.Second}
+		for _, a := range all[i:] {
+			if a.from >= second.to {
+				break
+			}
+			if a.to <= second.to {
+				second.calls += a.calls
+			}
+		}
+		switch last := len(busy) - 1; {
+		case last < 0 || busy[last].from/time.Second != second.from/time.Second:
+			busy = append(busy, second)
+		case second.calls > busy[last].calls:
+			busy[last] = second
+		}
+	}
+	return busy
+}
+
+// busiest returns the first of the seconds with the most calls.
+func busiest(seconds []arrivals) (most arrivals) {
+	for _, s := range seconds {
+		if s.calls > most.calls {
+			most = s
+		}
+	}
+	return most
 }
 
 // noReasonToRetry returns the reason of a check of calls if nothing gave callers a reason to retry.
@@ -154,8 +205,10 @@ func noReasonToRetry(to string) string {
 // Judge implements Check.
 func (c CallsPerSecond) Judge(h *journal.History) Verdict {
 	expected := fmt.Sprintf("at most %s calls per second", number(c.PerSecond))
-	most, at := c.busiest(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
-	highest, _ := c.busiest(h, func(journal.Window) bool { return true })
+	busy := c.busySeconds(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
+	worst := busiest(busy)
+	most := worst.calls
+	highest := busiest(c.busySeconds(h, func(journal.Window) bool { return true })).calls
 	if most == 0 {
 		return inconclusive(expected, c.Window, codes.NotExercised, "%q received no call%s", c.To, when(c.Window))
 	}
@@ -169,27 +222,27 @@ func (c CallsPerSecond) Judge(h *journal.History) Verdict {
 		v.Doubt = codes.NotExercised.Msgf("%s, and the limit is more than %s times the %.0f calls that arrived in its busiest second", noReasonToRetry(c.To), number(slack), highest)
 		return v
 	}
-	perSecond := c.perSecond(h, func(w journal.Window) bool { return dueIn(w, c.Window) })
-	for _, from := range slices.Sorted(maps.Keys(perSecond)) {
-		calls := perSecond[from]
-		if moved := c.moved(h, from); most <= c.PerSecond && calls+moved > c.PerSecond || from == at && calls > c.PerSecond && calls-moved <= c.PerSecond {
-			v.Doubt = codes.LoadLate.Msgf("the load was late, so that up to %.0f calls in the second at +%.1fs may belong to another one, or calls of others to it: that decides whether %.0f are too many", math.Ceil(moved), from.Seconds(), calls)
+	for _, second := range busy {
+		calls, moved := second.calls, c.moved(h, second)
+		if most <= c.PerSecond && calls+moved > c.PerSecond || second == worst && calls > c.PerSecond && calls-moved <= c.PerSecond {
+			v.Doubt = codes.LoadLate.Msgf("the load was late, so that up to %.0f calls in the second at +%.1fs may belong to another one, or calls of others to it: that decides whether %.0f are too many", math.Ceil(moved), second.from.Seconds(), calls)
 			return v
 		}
 	}
-	return verdict(most <= c.PerSecond, v, "%q received %.0f calls in the second at +%.1fs", c.To, most, at.Seconds())
+	return verdict(most <= c.PerSecond, v, "%q received %.0f calls in the second at +%.1fs", c.To, most, worst.from.Seconds())
 }
 
-// moved returns how many of the calls in the second at a time lateness may have moved into it or out of it.
-func (c CallsPerSecond) moved(h *journal.History, at time.Duration) float64 {
-	near := func(s journal.Sample) bool { return s.From > at-2*time.Second && s.From <= at }
-	sent, calls := h.Sum(near).Sent, 0
+// moved returns how many of the calls in a second lateness may have moved into it or out of it.
+func (c CallsPerSecond) moved(h *journal.History, second arrivals) float64 {
+	near := func(from time.Duration) bool { return from > second.from-2*time.Second && from < second.to }
+	due := func(s journal.Sample) bool { return near(s.From) }
+	sent, calls := h.Sum(due).Sent, 0
 	for _, s := range h.Calls {
-		if strings.HasSuffix(s.Link, " -> "+c.To) && s.From > at-2*time.Second && s.From <= at {
+		if strings.HasSuffix(s.Link, " -> "+c.To) && near(s.From) {
 			calls += s.Arrived + s.Refused
 		}
 	}
-	return crossing(h.Slip(near), sent, 2*time.Second) * float64(calls) / float64(max(1, sent))
+	return crossing(h.Slip(due), sent, lengthOf(h, due)) * float64(calls) / float64(max(1, sent))
 }
 
 func (c CallsPerSecond) scope() (string, journal.Window) { return "", c.Window }

@@ -9,8 +9,8 @@ import (
 )
 
 // StopsCalling passes if, from Within after the beginning of the fault until its end, From makes no more calls to To
-// than the probes of an open circuit breaker: in any ten seconds as many as one a second, or 5% of the normal calls
-// if that is more. Normal is what the requests of that time cause in the baseline.
+// than the probes of an open circuit breaker: in the ten seconds from each second on, as many as one a second, or 5% of
+// the normal calls if that is more. Normal is what the requests of that time cause in the baseline.
 //
 // It is inconclusive in these cases:
 //

@@ -51,6 +51,9 @@ type Rejection struct {
 	Took       []Bucket `json:"took"`                  // from the start of the last attempt to its answer
 }
 
+// Tenth is the resolution of Calls.Tenths.
+const Tenth = 100 * time.Millisecond
+
 // Calls sums the exchanges that started on one link in one slice. As with samples, a slice may have several.
 type Calls struct {
 	From     time.Duration `json:"from"`
@@ -63,6 +66,7 @@ type Calls struct {
 	Arrived  int           `json:"arrived,omitempty"`  // calls that reached the dependency in this slice, including earlier ones that were held back
 	Failed   int           `json:"failed,omitempty"`   // calls answered with status 429 or at least 500, or that broke without an answer; without GaveUp
 	Refused  int           `json:"refused,omitempty"`  // failed dials of the dependency: calls that could not be made
+	Tenths   []int         `json:"tenths,omitempty"`   // Arrived and Refused by Tenth of the run's clock, from the one that contains From; nil in older journals
 	Duration []Bucket      `json:"duration,omitempty"` // from the first byte of the request to the answer, or until the caller gave up; without blocking commands
 	Shared   []Bucket      `json:"shared,omitempty"`   // of Duration: calls whose connection carried others at the same time, so that a caller may have given up earlier without a sign
 }

@@ -165,6 +165,25 @@ func TestCallsCountInTheSliceOfArrival(t *testing.T) {
 	assert.Equal(t, map[journal.Window]int{journal.AtHealing: 0, journal.During: 0, journal.After: 30}, arrived)
 }
 
+// Arrivals are counted by tenths of a second, also in slices that begin in the middle of one.
+func TestArrivalsByTenths(t *testing.T) {
+	const ms = time.Millisecond
+	a := newDrilled(Settings{Horizon: time.Hour})
+	a.Mark(8*sec + 34*ms)
+	for _, sent := range []time.Duration{8 * sec, 8*sec + 20*ms, 8*sec + 34*ms, 8*sec + 99*ms, 8*sec + 950*ms, 9*sec + 33*ms, 9*sec + 34*ms} {
+		a.Call("a -> b", message.Call{Op: "GET /"}, sent, sent, sent+ms)
+	}
+	a.Call("a -> b", message.Call{Op: "GET /"}, 9*sec+34*ms, 0, 10*sec) // never sent
+	a.FailedDials("a -> b", 3, 8*sec+500*ms, 8*sec+600*ms)
+	got := map[time.Duration][]int{}
+	for _, e := range a.Flush(1 << 62) {
+		if e.Calls.Arrived+e.Calls.Refused > 0 {
+			got[e.Calls.From] = e.Calls.Tenths
+		}
+	}
+	assert.Equal(t, map[time.Duration][]int{8 * sec: {2}, 8*sec + 34*ms: {2, 0, 0, 0, 0, 3, 0, 0, 0, 1, 1}, 9*sec + 34*ms: {1}}, got)
+}
+
 // Dials are counted once a second, not at the beginning of slices, so a slice must not get the dials of
 // two.
 func TestFailedDialsAreSpreadOverSlices(t *testing.T) {
@@ -174,6 +193,12 @@ func TestFailedDialsAreSpreadOverSlices(t *testing.T) {
 	got := map[time.Duration]int{}
 	for _, e := range a.Flush(1 << 62) {
 		got[e.Calls.From] += e.Calls.Refused
+		sum := 0
+		for _, n := range e.Calls.Tenths {
+			assert.InDelta(t, 10, n, 1, "they are spread evenly")
+			sum += n
+		}
+		assert.Equal(t, e.Calls.Refused, sum)
 	}
 	assert.Equal(t, map[time.Duration]int{5 * sec: 99, 6 * sec: 99}, got)
 }

@@ -1,6 +1,7 @@
 package aggregate
 
 import (
+	"math"
 	"net/http"
 	"time"
 
@@ -36,6 +37,15 @@ func (s *callsBuilder) wait(d time.Duration, shared bool) {
 		s.shared = histogram()
 	}
 	record(s.shared, d)
+}
+
+// count counts n calls that arrived, or could not be made, at a time of the slice.
+func (s *callsBuilder) count(at time.Duration, n int) {
+	i := max(0, int(at/journal.Tenth-s.From/journal.Tenth))
+	for len(s.Tenths) <= i {
+		s.Tenths = append(s.Tenths, 0)
+	}
+	s.Tenths[i] += n
 }
 
 // Call counts one call observed on a link. sent is when the request was forwarded to the dependency, 0
@@ -77,12 +87,14 @@ func (a *Aggregator) Call(link string, c message.Call, start, sent, end time.Dur
 		s.wait(end-start, c.Shared)
 	}
 	if sent > 0 {
-		a.callsFor(link, sent, end).Arrived++
+		s := a.callsFor(link, sent, end)
+		s.Arrived++
+		s.count(sent, 1)
 	}
 }
 
 // FailedDials counts n dials of a link's dependency that failed between from and to. No fault window
-// begins or ends in between. The dials are spread evenly over the slices.
+// begins or ends in between. The dials are spread evenly over that time.
 func (a *Aggregator) FailedDials(link string, n int64, from, to time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -91,11 +103,16 @@ func (a *Aggregator) FailedDials(link string, n int64, from, to time.Duration) {
 	}
 	for n > 0 {
 		_, end := a.slice(from)
+		end = min(end, (from/journal.Tenth+1)*journal.Tenth)
 		part := n
 		if end < to {
-			part = int64(float64(n) * float64(end-from) / float64(to-from))
+			part = int64(math.Round(float64(n) * float64(end-from) / float64(to-from)))
 		}
-		a.callsFor(link, from, from).Refused += int(part)
+		if part > 0 {
+			s := a.callsFor(link, from, from)
+			s.Refused += int(part)
+			s.count(from, int(part))
+		}
 		n, from = n-part, end
 	}
 }
