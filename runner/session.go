@@ -216,6 +216,7 @@ func (s *session) hooks() testbed.Hooks {
 		Process:   s.serviceChanged,
 		Message:   s.recordMessage,
 		Call:      s.recordCall,
+		Stream:    s.recordStream,
 		Trace:     s.trace(),
 		Unparsed:  s.noteUnparsed,
 		Told:      s.told,
@@ -247,15 +248,24 @@ func (s *session) recordCall(link string, c message.Call) {
 	if c.Op == "" && c.Skipped != "" {
 		s.noteUnparsed(link, fmt.Sprintf("no fault on calls can act on a connection of link %q: %s", link, c.Skipped))
 	}
-	sent := time.Duration(0)
-	if !c.Sent.IsZero() {
-		sent = s.run.journal.Since(c.Sent)
-	}
-	start, end := s.run.journal.Since(c.Start), s.run.journal.Since(c.End)
+	start, sent, end := s.timesOf(c)
 	s.aggregator.Call(link, c, start, sent, end)
 	if s.e.Effects != nil {
 		s.stories.add(link, c, start, end-start)
 	}
+}
+
+func (s *session) recordStream(link string, c message.Call) {
+	start, sent, begun := s.timesOf(c)
+	s.aggregator.Stream(link, c, start, sent, begun)
+}
+
+// timesOf returns when a call began, was sent to the dependency (0 if it was not), and ended.
+func (s *session) timesOf(c message.Call) (start, sent, end time.Duration) {
+	if !c.Sent.IsZero() {
+		sent = s.run.journal.Since(c.Sent)
+	}
+	return s.run.journal.Since(c.Start), sent, s.run.journal.Since(c.End)
 }
 
 // fail records an error of the runner itself. The scenario becomes inconclusive and nothing more is

@@ -35,6 +35,10 @@ type Exchange struct {
 	OneWay    bool // it has no answer
 	Shared    bool // see Call
 	Blocking  bool // see Call
+	stream    bool // BeginStream was called
+
+	reply     Ticket // of the answer
+	replyOpen atomic.Bool
 
 	unordered bool // a datagram: other messages of the same client may pass it too
 }
@@ -111,12 +115,38 @@ func (r *Relay) SkipDelays(x *Exchange, done int, why string) {
 func (r *Relay) Report(x *Exchange, status int) {
 	call := Call{
 		Start: x.Start, Sent: x.SentAt, End: time.Now(), Op: x.Message.Op, Status: status,
-		Affected: x.Affected, Skipped: x.Skipped, Cause: x.Message.Cause, Fault: x.fault, Shared: x.Shared, Blocking: x.Blocking,
+		Affected: x.Affected, Skipped: x.Skipped, Cause: x.Message.Cause, Fault: x.fault, Shared: x.Shared, Blocking: x.Blocking, Stream: x.stream,
 	}
 	if !x.GaveUpAt.IsZero() {
 		call.GaveUp, call.End = true, x.GaveUpAt
 	}
 	r.cfg.Calls(call)
+}
+
+// BeginStream reports that the client was sent the beginning of an answer that may not end, such as server-sent events.
+// Its caller no longer waits, and the answer counts as delivered. It has no effect if the caller had given up before, or
+// if it was called before. A Report follows when the answer has ended, which must not be concurrent.
+func (r *Relay) BeginStream(x *Exchange, status int) {
+	if x.stream || !x.GaveUpAt.IsZero() {
+		return
+	}
+	x.stream = true
+	r.EndReply(x, Delivered)
+	// Rules may still act on the answer in another goroutine, so that their fields are left out.
+	r.cfg.Streams(Call{Start: x.Start, Sent: x.SentAt, End: time.Now(), Op: x.Message.Op, Status: status, Cause: x.Message.Cause, Shared: x.Shared, Stream: true})
+}
+
+// BeginReply opens the ticket of the answer to x. It needs an EndReply.
+func (r *Relay) BeginReply(x *Exchange) {
+	x.reply = r.Received(ToClient)
+	x.replyOpen.Store(true)
+}
+
+// EndReply ends the ticket of the answer to x, unless it has ended: that of a stream ends when the stream begins.
+func (r *Relay) EndReply(x *Exchange, o Outcome) {
+	if x.replyOpen.CompareAndSwap(true, false) {
+		x.reply.End(o)
+	}
 }
 
 // Sender is the connection that a message arrived on.

@@ -195,6 +195,8 @@ type Call struct {
 	// Blocking means that the answer comes when something happens elsewhere, as with BLPOP of Redis: how long the
 	// caller waits for it says nothing about the server.
 	Blocking bool
+	// Stream means that the answer was a stream, whose beginning the caller had; see Config.Streams.
+	Stream bool
 }
 
 // MaxBuffered limits the messages that are buffered completely, as content faults need, in bytes. Rules skip
@@ -207,6 +209,9 @@ type Config struct {
 	Sink  evidence.Sink // receives the evidence of each effect; may be nil
 	Calls func(Call)    // called for each exchange when it has ended; may be nil
 	Trace Trace
+	// Streams is called when the caller has the beginning of an answer that may not end, such as server-sent events: it no
+	// longer waits. End is that time, and what rules do is not known yet. Calls follows when the answer has ended. May be nil.
+	Streams func(Call)
 	// Told is called with what a server tells its client about where other servers are, such as the answer to CLUSTER
 	// SLOTS or the address of a redirect; may be nil. The text is valid during the call. If it could not be read, unread is
 	// the reason.

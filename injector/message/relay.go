@@ -39,6 +39,9 @@ func New(p Protocol, cfg Config) (*Relay, error) {
 	if cfg.Calls == nil {
 		cfg.Calls = func(Call) {}
 	}
+	if cfg.Streams == nil {
+		cfg.Streams = func(Call) {}
+	}
 	return &Relay{cfg: cfg, protocol: p}, nil
 }
 

@@ -30,14 +30,14 @@ type SecondAnswer interface {
 
 // Reply processes an answer that a rule acts on to its outcome.
 func (r *Relay) Reply(x *Exchange, c ReplyCarrier) error {
-	t := r.Received(ToClient)
+	r.BeginReply(x)
 	if len(x.ReplyDelays) > 0 {
 		c.ServerIdle()
 		x.Affected = r.Sleep(c.Context(), x.ReplyDelays, x.Message) || x.Affected
 	}
 	if x.Does(CutReply) {
 		outcome, err := r.cut(x, c)
-		t.End(outcome)
+		r.EndReply(x, outcome)
 		return err
 	}
 	if rule := x.Rule(); rule != nil && (rule.Action.OfReply() && rule.Action != EditReply || rule.Action == Twice && rule.Second) {
@@ -51,14 +51,14 @@ func (r *Relay) Reply(x *Exchange, c ReplyCarrier) error {
 			r.Damage(x, c)
 		case holds:
 			if !r.holdReply(x, rule, c) {
-				t.End(HeldBack)
+				r.EndReply(x, HeldBack)
 				return io.EOF
 			}
 		case rule.Action == Twice:
-			t.End(Discarded)
+			r.EndReply(x, Discarded)
 			return r.second(x, rule, c)
 		default:
-			t.End(HeldBack)
+			r.EndReply(x, HeldBack)
 			x.Affected = true
 			r.Applied(rule, x.Message, c.String()+" lost, then "+string(rule.Ending()))
 			r.EndConnection(x, rule, c, rule.Ending())
@@ -66,7 +66,7 @@ func (r *Relay) Reply(x *Exchange, c ReplyCarrier) error {
 		}
 	}
 	outcome, err := c.Forward()
-	t.End(outcome)
+	r.EndReply(x, outcome)
 	return err
 }
 

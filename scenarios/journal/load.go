@@ -67,7 +67,7 @@ type Calls struct {
 	Failed   int           `json:"failed,omitempty"`   // calls answered with status 429 or at least 500, or that broke without an answer; without GaveUp
 	Refused  int           `json:"refused,omitempty"`  // failed dials of the dependency: calls that could not be made
 	Tenths   []int         `json:"tenths,omitempty"`   // Arrived and Refused by Tenth of the run's clock, from the one that contains From; nil in older journals
-	Duration []Bucket      `json:"duration,omitempty"` // from the first byte of the request to the answer, or until the caller gave up; without blocking commands
+	Duration []Bucket      `json:"duration,omitempty"` // from the first byte of the request to the answer, or until the caller gave up; of a stream, to its beginning; without blocking commands
 	Shared   []Bucket      `json:"shared,omitempty"`   // of Duration: calls whose connection carried others at the same time, so that a caller may have given up earlier without a sign
 }
 

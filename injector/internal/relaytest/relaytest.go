@@ -38,9 +38,10 @@ const (
 type Recording struct {
 	*message.Relay
 
-	mu     sync.Mutex
-	events []evidence.Event
-	calls  []message.Call
+	mu      sync.Mutex
+	events  []evidence.Event
+	calls   []message.Call
+	streams []message.Call
 }
 
 // Event records evidence.
@@ -55,6 +56,13 @@ func (f *Recording) Call(c message.Call) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.calls = append(f.calls, c)
+}
+
+// Stream records the beginning of a stream.
+func (f *Recording) Stream(c message.Call) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.streams = append(f.streams, c)
 }
 
 // TestLink is a relay on a link.
@@ -77,7 +85,7 @@ func OpenLinkOn(t testing.TB, p message.Protocol, on link.Config, cfg message.Co
 		cfg.Link = "orders -> payments"
 	}
 	if cfg.Sink == nil { // the evidence of tests with many messages is not kept
-		cfg.Sink, cfg.Calls = f.Event, f.Call
+		cfg.Sink, cfg.Calls, cfg.Streams = f.Event, f.Call, f.Stream
 	}
 	r, err := message.New(p, cfg)
 	require.NoError(t, err)
@@ -130,6 +138,17 @@ func (f *Recording) WaitPending(t testing.TB, n int64) {
 	})
 }
 
+// WaitAnswerPending waits until an answer is in the relay's hands.
+func (f *Recording) WaitAnswerPending(t testing.TB) {
+	t.Helper()
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	WaitUntil(t, "an answer is pending", func() bool {
+		_, toClient, _ := f.Quiesce(now)
+		return toClient.Pending == 1
+	})
+}
+
 // WaitClosed waits until the relay has noticed that a sender of direction d ended its connection.
 func (f *Recording) WaitClosed(t testing.TB, d message.Dir) {
 	t.Helper()
@@ -173,6 +192,13 @@ func (f *Recording) FinishedCalls() []message.Call {
 	calls := slices.Clone(f.calls)
 	slices.SortStableFunc(calls, func(a, b message.Call) int { return a.Start.Compare(b.Start) })
 	return calls
+}
+
+// BegunStreams returns the streams that have begun, in the order of their beginnings.
+func (f *Recording) BegunStreams() []message.Call {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.streams)
 }
 
 // Set sets a variable for the rest of a test.

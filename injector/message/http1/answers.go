@@ -102,9 +102,9 @@ func (c *connection) answer(x *exchange) error {
 	if x.ReplyIntercepted() {
 		return c.Relay.Reply(&x.Exchange, &replyCarrier{connection: c, x: x, bufferedBody: bufferedBody{head: h}})
 	}
-	t := c.Relay.Received(message.ToClient)
+	c.Relay.BeginReply(&x.Exchange)
 	outcome, err := c.pass(x, h)
-	t.End(outcome)
+	c.Relay.EndReply(&x.Exchange, outcome)
 	return err
 }
 
@@ -122,11 +122,20 @@ func (c *connection) pass(x *exchange, h *head) (message.Outcome, error) {
 	if switching {
 		c.EnterPassthrough() // before the client learns of it
 	}
-	err := c.WriteMessage(h.raw)
+	err := c.beginAnswer(x, h)
 	if err == nil && !switching {
 		_, err = copyBody(c.ClientOut, c.ServerIn, h)
 	}
 	return c.finishAnswer(x, h.status, err, switching)
+}
+
+// beginAnswer writes the head of an answer. The caller of a stream of events no longer waits: its body may not end.
+func (c *connection) beginAnswer(x *exchange, h *head) error {
+	err := c.WriteMessage(h.raw)
+	if err == nil && (h.body == chunked || h.body == untilClose) && c.ClientClosedAt().IsZero() && http2.IsEventStream(h.header("content-type")) {
+		c.Relay.BeginStream(&x.Exchange, h.status)
+	}
+	return err
 }
 
 // finishAnswer flushes the end of an answer and reports the call. It dequeues the call first, so that a client

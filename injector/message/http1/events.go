@@ -40,7 +40,7 @@ func (p *replyCarrier) ForwardEvents(n uint64, reached func(events uint64) bool)
 	if p.head.body == chunked {
 		w.events = &chunks{events: w.events}
 	}
-	err := p.WriteMessage(p.head.raw)
+	err := p.beginAnswer(p.x, p.head)
 	if err == nil {
 		_, err = copyBody(w, p.ServerIn, p.head)
 	}

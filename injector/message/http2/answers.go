@@ -33,7 +33,10 @@ func (c *Conn) answer(s *stream, f *frame) {
 	} else {
 		s.guidance = nil
 	}
-	s.eventStream = IsEventStream(field(f.fields, "content-type"))
+	contentType := field(f.fields, "content-type")
+	if s.eventStream = IsEventStream(contentType); isGRPC(contentType) {
+		s.messages = &grpcEvents{}
+	}
 	c.Relay.CountPassed(s.Overtaken)
 	rule, delayed := s.Rule(), len(s.ReplyDelays) > 0
 	acts := rule != nil && (rule.Action.OfReply() || (rule.Action == message.Twice && rule.Second))

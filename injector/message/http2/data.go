@@ -46,6 +46,7 @@ func (w *way) through(r *bufio.Reader, s *stream, f *frame, left int) error {
 		part, _ := r.Peek(min(r.Buffered(), left))
 		w.c.Lock()
 		w.guide(s, part, f.endsStream() && left == len(part))
+		w.noteMessage(s, part)
 		w.buf = append(w.buf, part...)
 		left -= len(part)
 		if left == 0 {

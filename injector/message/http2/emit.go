@@ -28,6 +28,9 @@ func (w *way) emit(s *stream, f *frame) {
 		w.add(append(appendHead(nil, len(f.payload), f.kind, f.flags, id), f.payload...))
 	}
 	w.consumeWindow(l, f.cost, f.credited)
+	if f.kind == frameData {
+		w.noteMessage(s, f.payload)
+	}
 	if f.endsStream() && w.toServer && f.kind != frameReset {
 		w.noteOvertaken(s)
 	}
@@ -44,6 +47,13 @@ func (w *way) countFirstHeaders(s *stream, f *frame) {
 	}
 	l.begun = true
 	w.c.Relay.Wrote(w.dir())
+	switch {
+	case w.toServer || f.endsStream():
+	case s.eventStream:
+		w.c.beginStream(s)
+	case s.messages != nil && !s.up.ended(): // the client goes on sending, so that it is a stream
+		w.mayStream(s)
+	}
 }
 
 // markDelivered records that the client has the whole answer. A client that disconnects later has not given up.

@@ -105,6 +105,59 @@ func (e *grpcEvents) Next(p []byte) (n int, ended bool) {
 	return n, false
 }
 
+// beginStream reports that the client has the beginning of a stream, unless it gave up before. The lock is held.
+func (c *Conn) beginStream(s *stream) {
+	if !s.reported && !s.blackholed && c.ClientClosedAt().IsZero() {
+		c.Relay.BeginStream(&s.Exchange, s.status)
+	}
+}
+
+// isGRPC reports whether a Content-Type is that of gRPC over HTTP/2.
+func isGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(contentType, "application/grpc")
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}
+
+// noteMessage processes a part of an answer that is sent to the client. With the first message of gRPC, its caller has
+// what it waits for: the answer to a unary call ends with it, and other answers are streams. s may be nil. The lock is
+// held.
+func (w *way) noteMessage(s *stream, part []byte) {
+	if w.toServer || s == nil || s.messages == nil || w.outputClosed {
+		return
+	}
+	if _, ended := s.messages.Next(part); ended {
+		s.messages = nil
+		w.mayStream(s)
+	}
+}
+
+// mayStream makes the answer a stream, unless it ends with the input that has already arrived.
+func (w *way) mayStream(s *stream) {
+	w.c.begun = append(w.c.begun, s)
+	if w.idle.Load() { // the answer was held back
+		w.c.beginBegun()
+	}
+}
+
+// beginStreams reports the answers of gRPC that are streams: the client has their first message, all input of the server
+// has been processed, and they have not ended.
+func (c *Conn) beginStreams() {
+	c.Lock()
+	defer c.Unlock()
+	c.beginBegun()
+}
+
+// beginBegun is beginStreams. The lock is held.
+func (c *Conn) beginBegun() {
+	for _, s := range c.begun {
+		if !s.down.ended() {
+			c.beginStream(s)
+		}
+	}
+	clear(c.begun)
+	c.begun = c.begun[:0]
+}
+
 // eventCount counts the events that arrive on a lane, until the one after which a rule stops it.
 type eventCount struct {
 	Events

@@ -253,3 +253,20 @@ func TestGRPCHeadersAndQuota(t *testing.T) {
 	tally := count.Tally()
 	assert.Equal(t, tally.Seen-tally.Affected, s.Done.Load()-1, "all others were charged, as the first was")
 }
+
+// The caller of server-sent events waits until it has their head.
+func TestH2StreamsAreNotAwaited(t *testing.T) {
+	s, left := serveFeed(t, 1)
+	f := relaytest.OpenLink(t, s, message.Config{})
+	p := relaytest.ConnectHTTP2(t, f.Addr)
+	id := p.Request("GET", "/feed", "")
+	assert.Empty(t, p.ReadUntil(relaytest.Patience, func() bool { return p.Responses[id].Head != "" }))
+	require.Len(t, f.BegunStreams(), 1)
+	assert.Equal(t, message.Call{Op: "GET /feed", Status: 200, Stream: true}, relaytest.WithoutTimes(f.BegunStreams()[0]))
+	assert.Equal(t, "200 other", p.Response(p.Request("GET", "/other", "")).String())
+	require.NoError(t, p.WriteRSTStream(id, 8))
+	<-left
+	relaytest.WaitUntil(t, "all calls are reported", func() bool { return len(f.FinishedCalls()) == 2 })
+	assert.Equal(t, message.Call{Op: "GET /feed", GaveUp: true, Stream: true}, relaytest.WithoutTimes(f.FinishedCalls()[0]))
+	assert.Len(t, f.BegunStreams(), 1)
+}

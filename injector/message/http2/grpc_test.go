@@ -145,7 +145,7 @@ func TestGRPCStreamsPassUntouched(t *testing.T) {
 			require.NoError(t, stream.CloseSend())
 			require.ErrorIs(t, stream.RecvMsg(&wrapperspb.StringValue{}), io.EOF)
 			relaytest.WaitUntil(t, "the call is reported", func() bool { return len(f.FinishedCalls()) == 1 })
-			assert.Equal(t, message.Call{Op: "/shop.Payments/Chat", Status: 200, Skipped: "stream"}, relaytest.WithoutTimes(f.FinishedCalls()[0]))
+			assert.Equal(t, message.Call{Op: "/shop.Payments/Chat", Status: 200, Skipped: "stream", Stream: true}, relaytest.WithoutTimes(f.FinishedCalls()[0]))
 			assert.Equal(t, evidence.Tally{Unit: "calls", Seen: 1}, relaytest.PlainTally(count))
 			require.Len(t, f.Recorded(evidence.Skipped), 1)
 			assert.Equal(t, "stream", f.Recorded(evidence.Skipped)[0].Detail)

@@ -34,6 +34,7 @@ type Conn struct {
 	rulesDisabled bool               // a direction could not be parsed: no rule acts any more
 	alone         bool               // the server closed while rules held streams, which get connections of their own
 	intercepts    int                // number of running interceptions, at most one per stream and direction
+	begun         []*stream          // whose answers of gRPC may be streams; see beginStreams
 }
 
 // stream is one exchange.
@@ -45,11 +46,12 @@ type stream struct {
 	isCall       bool // not pushed by the server
 	grpc         bool
 	isHead       bool
-	hasLength    bool // its request has a content-length
-	expects      bool // 100-continue
-	blackholed   bool // the client gets no more data on it
-	eventStream  bool // its answer may not end
-	secondAnswer bool // its answer comes from another connection
+	hasLength    bool        // its request has a content-length
+	expects      bool        // 100-continue
+	blackholed   bool        // the client gets no more data on it
+	eventStream  bool        // its answer may not end
+	messages     *grpcEvents // finds the first message of an answer of gRPC; nil once it was sent to the client
+	secondAnswer bool        // its answer comes from another connection
 	answer       answerState
 	reported     bool // the call has been reported
 	status       int
@@ -149,6 +151,9 @@ var errInputDiscarded = errors.New("the connection was ended by a rule")
 func (w *way) beforeRead() error {
 	err := w.flush()
 	w.idle.Store(true)
+	if !w.toServer {
+		w.c.beginStreams()
+	}
 	return err
 }
 

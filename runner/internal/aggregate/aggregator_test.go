@@ -351,6 +351,33 @@ func TestBlockingCallsAreNotTimed(t *testing.T) {
 	assert.InDelta(t, float64(50*time.Millisecond), float64(c.Shared[0].Up), float64(time.Millisecond))
 }
 
+// A stream counts when its caller has its beginning, which ends the wait. That it ended is a failure only if neither side
+// closed it in order.
+func TestStreamsAreTimedUntilTheyBegin(t *testing.T) {
+	a := newDrilled(Settings{Horizon: time.Hour})
+	o := a.BeginOutage(6*sec, nil, []string{"a -> b"})
+	stream := message.Call{Op: "GET /events", Status: 200, Stream: true}
+	for range 4 {
+		a.Stream("a -> b", stream, 6*sec, 6*sec, 6*sec+20*time.Millisecond)
+	}
+	open, _ := a.OpenCalls("a -> b", 5)
+	assert.EqualValues(t, 1, open, "a call that is no stream")
+	for _, end := range []message.Call{{Status: 200}, {GaveUp: true}, {Affected: true}} {
+		end.Op, end.Stream = stream.Op, true
+		a.Call("a -> b", end, 6*sec, 6*sec, 7*sec-1)
+	}
+	open, _ = a.OpenCalls("a -> b", 5)
+	assert.EqualValues(t, 1, open)
+	_, broken, answered := a.Affected(o, 7*sec, 0)
+	assert.Equal(t, []int64{0, 4}, []int64{broken["a -> b"], answered["a -> b"]})
+	events := a.Flush(7 * sec)
+	require.Len(t, events, 1)
+	c := events[0].Calls
+	assert.Equal(t, []int{4, 4, 0, 1, 1}, []int{c.Calls, c.Arrived, c.GaveUp, c.Failed, c.Affected})
+	assert.EqualValues(t, 4, journal.Count(c.Duration))
+	assert.InDelta(t, float64(20*time.Millisecond), float64(journal.Quantile(c.Duration, 100)), float64(time.Millisecond))
+}
+
 // A second attempt beside the first one does not show that anything failed. An attempt that was cancelled was given up on.
 func TestHedgedRequests(t *testing.T) {
 	a := newDrilled(Settings{Horizon: time.Hour})

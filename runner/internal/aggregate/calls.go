@@ -49,14 +49,15 @@ func (s *callsBuilder) count(at time.Duration, n int) {
 }
 
 // Call counts one call observed on a link. sent is when the request was forwarded to the dependency, 0
-// if it never was. Calls that begin after the load, such as those caused by probes, are not counted.
+// if it never was. Calls that begin after the load, such as those caused by probes, are not counted. Of a stream, only
+// how it ended is counted: see Stream.
 func (a *Aggregator) Call(link string, c message.Call, start, sent, end time.Duration) {
 	if c.Op == "" {
 		return
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if !c.Blocking { // see Relay.Unawaited
+	if !c.Blocking && !c.Stream { // see Relay.Unawaited and Stream
 		a.endedCalls[link]++
 	}
 	if start >= a.loadEnd {
@@ -65,27 +66,66 @@ func (a *Aggregator) Call(link string, c message.Call, start, sent, end time.Dur
 	for _, o := range a.outages {
 		switch n, counted := o.calls[link]; {
 		case !counted:
-		case start >= o.from && c.Status != 0:
+		case start >= o.from && c.Status != 0 && !c.Stream:
 			o.answered[link]++
 		case start < o.from && end >= o.from && c.Status == 0:
 			o.calls[link] = n + 1
 		}
 	}
 	s := a.callsFor(link, start, end)
-	s.Calls.Calls++
 	if c.Affected {
 		s.Affected++
 	}
+	if c.Stream {
+		if c.Status == 0 && !c.GaveUp { // a caller that ends a stream gives up on nothing
+			s.Failed++
+		}
+		return
+	}
+	s.Calls.Calls++
 	switch {
 	case c.Blocking:
 	case c.GaveUp:
 		s.GaveUp++
-	case c.Status == 0 || c.Status == http.StatusTooManyRequests || c.Status >= http.StatusInternalServerError:
+	case failed(c.Status):
 		s.Failed++
 	}
 	if !c.Blocking {
 		s.wait(end-start, c.Shared)
 	}
+	a.arrived(link, sent, end)
+}
+
+// Stream counts a call whose caller has had the beginning of a stream since begun, and does not wait any longer. Call
+// follows when the stream has ended.
+func (a *Aggregator) Stream(link string, c message.Call, start, sent, begun time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.endedCalls[link]++
+	if start >= a.loadEnd {
+		return
+	}
+	for _, o := range a.outages {
+		if _, counted := o.calls[link]; counted && start >= o.from {
+			o.answered[link]++
+		}
+	}
+	s := a.callsFor(link, start, begun)
+	s.Calls.Calls++
+	if failed(c.Status) {
+		s.Failed++
+	}
+	s.wait(begun-start, c.Shared)
+	a.arrived(link, sent, begun)
+}
+
+// failed reports whether a call with this status, 0 if it has none, failed.
+func failed(status int) bool {
+	return status == 0 || status == http.StatusTooManyRequests || status >= http.StatusInternalServerError
+}
+
+// arrived counts a call that was forwarded to the dependency, unless sent is 0. a.mu must be held.
+func (a *Aggregator) arrived(link string, sent, end time.Duration) {
 	if sent > 0 {
 		s := a.callsFor(link, sent, end)
 		s.Arrived++

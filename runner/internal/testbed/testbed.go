@@ -45,6 +45,7 @@ type Hooks struct {
 	Process  func(service string, e process.Event)
 	Message  evidence.Sink
 	Call     func(link string, c message.Call)
+	Stream   func(link string, c message.Call) // see message.Config.Streams
 	Trace    message.Trace
 	Unparsed func(link, why string) // called for connections that a link could not parse
 	// Told is called with what the server of a link tells its client about where servers are, and the addresses of all services
@@ -186,8 +187,9 @@ func (s *System) open(ctx context.Context, l scenarios.Link) error {
 	if row, ok := l.Relayed(); ok {
 		relay, err := message.New(row, message.Config{
 			Link: l.Name(), Trace: s.cfg.Hooks.Trace, Framing: l.Framing, Sink: s.cfg.Hooks.Message,
-			Calls: func(c message.Call) { s.cfg.Hooks.Call(l.Name(), c) },
-			Told:  func(text []byte, unread string) { s.cfg.Hooks.Told(l, s.Addresses, text, unread) },
+			Calls:   func(c message.Call) { s.cfg.Hooks.Call(l.Name(), c) },
+			Streams: func(c message.Call) { s.cfg.Hooks.Stream(l.Name(), c) },
+			Told:    func(text []byte, unread string) { s.cfg.Hooks.Told(l, s.Addresses, text, unread) },
 		})
 		if err != nil {
 			return err
@@ -306,7 +308,7 @@ func (s *System) serve(service string, port int, handler http.Handler) error {
 func (s *System) Twin(ctx context.Context, l scenarios.Link) (*System, error) {
 	cfg := s.cfg
 	cfg.Hooks = Hooks{
-		Authority: s.cfg.Hooks.Authority, Unparsed: func(string, string) {}, Call: func(string, message.Call) {},
+		Authority: s.cfg.Hooks.Authority, Unparsed: func(string, string) {}, Call: func(string, message.Call) {}, Stream: func(string, message.Call) {},
 		Told: func(scenarios.Link, map[string]string, []byte, string) {},
 	}
 	t := newSystem(cfg)
