@@ -16,7 +16,7 @@ type ReplaceReplies struct {
 
 // Kind implements Fault.
 func (ReplaceReplies) Kind() Kind {
-	return Kind{Name: "replaced replies", On: "calls", Undo: "the next answer is left alone", Sentences: []Sentence{{
+	return Kind{Name: "replaced replies", On: "calls", Alters: true, Undo: "the next answer is left alone", Sentences: []Sentence{{
 		Pattern:  `{replies} from {to} to {from} have the body [{text}]{for}`,
 		Means:    "each answer arrives with this body; its length says so",
 		Examples: []string{`replies from "payments" to "orders" have the body "maintenance" for 30s`},

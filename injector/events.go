@@ -21,7 +21,7 @@ type CutReplies struct {
 
 // Kind implements Fault.
 func (CutReplies) Kind() Kind {
-	return Kind{Name: "cut replies", On: "calls", Undo: "the next answer is left alone", Stronger: strongerEvents, Sentences: []Sentence{{
+	return Kind{Name: "cut replies", On: "calls", Alters: true, Undo: "the next answer is left alone", Stronger: strongerEvents, Sentences: []Sentence{{
 		Pattern: `{replies} from {to} to {from} are cut after [{number}] event(s)(, then {ending}){for}`,
 		Means:   "a stream ends behind so many events of text/event-stream, chunks of HTTP/1.1, or messages of gRPC; the connection ends as said (reset)",
 		Examples: []string{

@@ -22,6 +22,7 @@ type Kind struct {
 	Disk      bool   // the service needs a data folder
 	Unseen    bool   // what callers send does not reach the link meanwhile, so that their calls are not seen
 	Unnoticed bool   // callers do not notice it: it makes no call fail and delays none for long
+	Alters    bool   // it changes the contents of what arrives, or makes it up
 	Stronger  string // what would let it act if it saw traffic and acted on none; "" means a larger share
 
 	// The other fields depend on the value of the fault.

@@ -238,6 +238,29 @@ func TestKinds(t *testing.T) {
 	require.Len(t, effects, streams)
 }
 
+// TestAlters: a kind says that it alters contents if what its rule does to a message changes it or makes it up.
+func TestAlters(t *testing.T) {
+	for _, k := range Kinds() {
+		on, ok := k.Value.(OnCalls)
+		if !ok {
+			require.Equal(t, k.Name == "toxic", k.Alters, k.Name)
+			continue
+		}
+		want := false
+		switch r := on.Rule(); r.Action {
+		case message.Answer, message.Corrupt, message.Truncate, message.CorruptReply, message.TruncateReply, message.ReplaceReply:
+			want = true
+		case message.CutReply:
+			want = r.EndWith != message.EndHeld
+		case message.Delay, message.DelayReply, message.LoseRequest, message.LoseReply, message.Twice, message.Reorder:
+		case message.EditRequest, message.EditReply: // headers are not contents
+		default:
+			t.Errorf("%s: say whether %q alters contents", k.Name, r.Action)
+		}
+		require.Equal(t, want, k.Alters, k.Name)
+	}
+}
+
 // testInjectAndHeal checks that a fault has its effect on a healthy target, is counted, and is gone after healing.
 func testInjectAndHeal(t *testing.T, tg *target, unit string, f Fault, acts func(*testing.T, *target) bool) {
 	t.Helper()

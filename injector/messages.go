@@ -97,7 +97,7 @@ type CorruptMessages struct{ Messages }
 
 // Kind implements Fault.
 func (CorruptMessages) Kind() Kind {
-	return Kind{Name: "corrupted messages", On: "messages", Undo: "the next message is left alone", Sentences: []Sentence{{
+	return Kind{Name: "corrupted messages", On: "messages", Alters: true, Undo: "the next message is left alone", Sentences: []Sentence{{
 		Pattern:  `{messages} from {from} to {to} are corrupted{for}`,
 		Means:    "a byte of each is changed",
 		Examples: []string{`messages from "orders" to "billing" are corrupted`},
@@ -124,7 +124,7 @@ type TruncateMessages struct{ Messages }
 
 // Kind implements Fault.
 func (TruncateMessages) Kind() Kind {
-	return Kind{Name: "truncated messages", On: "messages", Undo: "the next message is left alone", Sentences: []Sentence{{
+	return Kind{Name: "truncated messages", On: "messages", Alters: true, Undo: "the next message is left alone", Sentences: []Sentence{{
 		Pattern:  `{messages} from {from} to {to} are truncated{for}`,
 		Means:    "only the first half of each arrives",
 		Examples: []string{`1% of messages from "orders" to "billing" are truncated for 30s`},
@@ -265,7 +265,7 @@ type AnswerMessages struct {
 
 // Kind implements Fault.
 func (AnswerMessages) Kind() Kind {
-	return Kind{Name: "answered messages", On: "messages", Hides: true, Undo: "the next message reaches the dependency", Sentences: []Sentence{{
+	return Kind{Name: "answered messages", On: "messages", Alters: true, Hides: true, Undo: "the next message reaches the dependency", Sentences: []Sentence{{
 		Pattern: `{messages} from {from} to {to} are answered with [{text}]{for}`,
 		Means: "they get an error in the protocol's own words, without the dependency; DNS: SERVFAIL, NXDOMAIN, REFUSED, TC (ask again over TCP); " +
 			"Redis: LOADING, OOM, READONLY, BUSY, ...; NATS: 503, ...; PostgreSQL: 57P01, ...; lines and lengths: anything",

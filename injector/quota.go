@@ -22,7 +22,7 @@ type Quota struct {
 
 // Kind implements Fault.
 func (Quota) Kind() Kind {
-	return Kind{Name: "quota", On: "calls", Undo: "the next call reaches the dependency", Stronger: "a smaller quota or more load", Sentences: []Sentence{{
+	return Kind{Name: "quota", On: "calls", Alters: true, Undo: "the next call reaches the dependency", Stronger: "a smaller quota or more load", Sentences: []Sentence{{
 		Pattern:  `{to} accepts at most [{number}] calls per second from {from}{for}`,
 		Means:    "in each second, counted from the injection, so many calls pass, and others are answered with status 429 and RateLimit headers",
 		Examples: []string{`"payments" accepts at most 100 calls per second from "orders" for 30s`},

@@ -44,7 +44,7 @@ type CorruptReplies struct{ Pick }
 
 // Kind implements Fault.
 func (CorruptReplies) Kind() Kind {
-	return Kind{Name: "corrupted replies", On: "calls", Undo: "the next answer is left alone", Sentences: []Sentence{{
+	return Kind{Name: "corrupted replies", On: "calls", Alters: true, Undo: "the next answer is left alone", Sentences: []Sentence{{
 		Pattern:  `{replies} from {to} to {from} are corrupted{for}`,
 		Means:    "a bit of each answer's body is changed; its length stays right",
 		Examples: []string{`10% of replies from "payments" to "orders" are corrupted for 30s`},
@@ -70,7 +70,7 @@ type TruncateReplies struct{ Pick }
 
 // Kind implements Fault.
 func (TruncateReplies) Kind() Kind {
-	return Kind{Name: "truncated replies", On: "calls", Undo: "the next answer is left alone", Sentences: []Sentence{{
+	return Kind{Name: "truncated replies", On: "calls", Alters: true, Undo: "the next answer is left alone", Sentences: []Sentence{{
 		Pattern:  `{replies} from {to} to {from} are truncated{for}`,
 		Means:    "each answer's body ends early, and its length says so",
 		Examples: []string{`the first 5 "GET /price" replies from "payments" to "orders" are truncated for 30s`},

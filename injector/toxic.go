@@ -17,7 +17,7 @@ type Toxic struct {
 
 // Kind implements Fault.
 func (Toxic) Kind() Kind {
-	return Kind{Name: "toxic", On: "traffic", Undo: "as the toxic's: what waits goes at once", Sentences: []Sentence{{
+	return Kind{Name: "toxic", On: "traffic", Alters: true, Undo: "as the toxic's: what waits goes at once", Sentences: []Sentence{{
 		Pattern: `the toxic [{text}( with {text})] is on {traffic} from {from} to {to}{for}`,
 		Means:   "one of Toxiproxy's, by name, with its attributes and in its units: bandwidth, latency, limit_data, noop, reset_peer, slicer, slow_close, timeout",
 		Examples: []string{

@@ -2,7 +2,6 @@ package check
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -108,11 +107,11 @@ func (c Linearizable) String() string {
 	return fmt.Sprintf("the history of %q is linearizable", c.Register)
 }
 
-// altering returns the sentence of a fault that changed the contents of calls or answers, or "" if there is none.
+// altering returns the sentence of a fault that changed the contents of calls or answers, or made them up. It returns ""
+// if there is none.
 func altering(h *journal.History) string {
 	for _, f := range h.Faults {
-		changes := slices.ContainsFunc([]string{"corrupted", "truncated", "answered", "toxic"}, func(kind string) bool { return strings.HasPrefix(f.Kind, kind) })
-		if changes && f.Affected > 0 {
+		if f.Alters && f.Affected > 0 {
 			return strconv.Quote(f.Sentence)
 		}
 	}

@@ -156,7 +156,7 @@ func TestLinearizableQueue(t *testing.T) {
 				s.Operations[i].Window = journal.Before
 			}
 		}, Inconclusive, "no operation was under way during the fault"},
-		"changed": {func(s scenario) { s.onJobs(false, 5).Value, s.Faults[0].Kind = "4", "corrupted replies" }, Inconclusive, "which may be because"},
+		"changed": {func(s scenario) { s.onJobs(false, 5).Value, s.Faults[0].Alters = "4", true }, Inconclusive, "which may be because"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScenario()

@@ -145,7 +145,7 @@ func TestLinearizableSet(t *testing.T) {
 		}), Inconclusive, "only 0 looks found what was added"},
 		"elsewhere": {func(s scenario) { s.beforeTheFault() }, Inconclusive, "no operation was under way during the fault"},
 		"changed by the fault": {func(s scenario) {
-			s.onMembers(3).Value, s.Faults[0].Kind = journal.InSet, "corrupted replies"
+			s.onMembers(3).Value, s.Faults[0].Alters = journal.InSet, true
 		}, Inconclusive, `because "calls are slow" changed what`},
 	} {
 		t.Run(name, func(t *testing.T) {
