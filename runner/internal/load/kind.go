@@ -93,6 +93,7 @@ type Reply struct {
 	Text      []byte // what is compared between the answers to one key
 	Word      string // what names an answer that does not acknowledge, such as WRONGTYPE: one word
 	Transient bool   // the same request may succeed later, so that clients retry even if this one was refused
+	None      bool   // it says that there is nothing, such as no item in a queue and no element of that name in a set
 	Last      bool   // the session can carry no further request
 }
 
@@ -149,7 +150,7 @@ func (c *Client) send(ctx context.Context, x *transaction, s step) (a Attempt) {
 		a.Kind = "error " + reply.Word
 	}
 	sum := sha256.Sum256(reply.Text)
-	a.Answer.Digest = hex.EncodeToString(sum[:8])
+	a.Answer.Digest, a.Answer.none = hex.EncodeToString(sum[:8]), reply.None
 	if len(reply.Text) <= maxShown {
 		a.Answer.Body = string(reply.Text)
 	}

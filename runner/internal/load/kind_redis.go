@@ -69,14 +69,14 @@ func (s *redisSession) command(words []string) (Reply, error) {
 	_, sent := s.Write(out)
 	// The server may have answered before the write failed, such as with an error when it has too many clients.
 	var text bytes.Buffer
-	failed, err := s.value(&text)
+	failed, none, err := s.value(&text)
 	switch {
 	case err != nil && sent != nil:
 		return Reply{}, sent
 	case err != nil:
 		return Reply{}, err
 	}
-	reply := Reply{Outcome: Acknowledged, Text: text.Bytes(), Last: sent != nil || s.read.Buffered() > 0}
+	reply := Reply{Outcome: Acknowledged, Text: text.Bytes(), None: none, Last: sent != nil || s.read.Buffered() > 0}
 	if failed {
 		word, _, _ := strings.Cut(text.String(), " ")
 		reply.Outcome, reply.Word, reply.Transient = Refused, word, slices.Contains(redisTransient, word)
@@ -94,54 +94,55 @@ var redisTransient = []string{"LOADING", "BUSY", "TRYAGAIN", "CLUSTERDOWN", "MAS
 // maxReply limits the size of a string and the number of values in an answer.
 const maxReply = 64 << 20
 
-// value reads one value and appends its text: of an array, a line for each value. failed reports whether it is an error.
-func (s *redisSession) value(text *bytes.Buffer) (failed bool, err error) {
+// value reads one value and appends its text: of an array, a line for each value. failed reports whether it is an error,
+// and none whether it is null.
+func (s *redisSession) value(text *bytes.Buffer) (failed, none bool, err error) {
 	line, err := s.read.ReadString('\n')
 	if err != nil {
 		if line != "" {
 			err = phaseError{err, malformed}
 		}
-		return false, err
+		return false, false, err
 	}
 	line = strings.TrimSuffix(line, "\r\n")
 	if line == "" {
-		return false, Malformed("an empty line")
+		return false, false, Malformed("an empty line")
 	}
 	rest := line[1:]
 	switch line[0] {
 	case '+', ':':
 		text.WriteString(rest)
-		return false, nil
+		return false, false, nil
 	case '-':
 		text.WriteString(rest)
-		return true, nil
+		return true, false, nil
 	case '$', '*':
 	default:
-		return false, Malformed("a value of type %q", line[0])
+		return false, false, Malformed("a value of type %q", line[0])
 	}
 	n, err := strconv.Atoi(rest)
 	if err != nil || n > maxReply {
-		return false, Malformed("the length %q", rest)
+		return false, false, Malformed("the length %q", rest)
 	}
 	if n < 0 {
 		text.WriteString("(nil)")
-		return false, nil
+		return false, true, nil
 	}
 	if line[0] == '$' {
 		raw := make([]byte, n+2)
 		if _, err := io.ReadFull(s.read, raw); err != nil {
-			return false, phaseError{err, malformed}
+			return false, false, phaseError{err, malformed}
 		}
 		text.Write(raw[:n])
-		return false, nil
+		return false, false, nil
 	}
 	for i := range n {
 		if i > 0 {
 			text.WriteByte('\n')
 		}
-		if _, err := s.value(text); err != nil {
-			return false, phaseError{err, malformed}
+		if _, _, err := s.value(text); err != nil {
+			return false, false, phaseError{err, malformed}
 		}
 	}
-	return false, nil
+	return false, false, nil
 }

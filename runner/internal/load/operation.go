@@ -35,13 +35,14 @@ func (e Result) Operations(register string, written *string, since func(time.Tim
 }
 
 // Takes returns the journal's record of a request that takes from a queue: an operation for each attempt, since an attempt
-// without an answer may have taken an item. An answer with status 204 or 404, or with the value null, took none.
+// without an answer may have taken an item. An answer with status 204 or 404, with the value null, or with the null of
+// Redis took none.
 func (e Result) Takes(queue string, since func(time.Time) time.Duration, w journal.Window) []*journal.Operation {
 	var all []*journal.Operation
 	for _, a := range e.Attempts {
 		o := &journal.Operation{Register: queue, From: since(a.At), Window: w}
 		switch value := valueOf(a.Answer.Body); {
-		case a.Status == http.StatusNoContent, a.Status == http.StatusNotFound, a.Outcome == Acknowledged && value == "null":
+		case a.Status == http.StatusNoContent, a.Status == http.StatusNotFound, a.Outcome == Acknowledged && (a.Answer.none || value == "null"):
 			o.To, o.None = o.From+a.Took, true
 		case a.Outcome == Acknowledged && !a.Answer.fallback:
 			o.To, o.Value = o.From+a.Took, value
@@ -54,8 +55,8 @@ func (e Result) Takes(queue string, since func(time.Time) time.Duration, w journ
 }
 
 // OnSet returns the journal's record of a request about an element of a set: an operation for each attempt. written is
-// the value that it writes; "" means that it looks for the element. An answer with status 404, or with the value false, 0
-// or null, did not find it. One of more than 1 KiB may say either.
+// the value that it writes; "" means that it looks for the element. An answer with status 404, with the value false, 0
+// or null, or with the null of Redis did not find it. One of more than 1 KiB may say either.
 func (e Result) OnSet(set, element, written string, since func(time.Time) time.Duration, w journal.Window) []*journal.Operation {
 	var all []*journal.Operation
 	for _, a := range e.Attempts {
@@ -83,7 +84,7 @@ func (a Answer) membership() string {
 	switch value := valueOf(a.Body); {
 	case a.Body == "" && a.Digest != digest(nil):
 		return "" // too long
-	case value == "false", value == "0", value == "null":
+	case a.none, value == "false", value == "0", value == "null":
 		return journal.NotInSet
 	}
 	return journal.InSet

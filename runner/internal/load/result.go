@@ -51,6 +51,7 @@ type Answer struct {
 	Body       string // "" if longer than maxShown
 	full       []byte // the whole body, if values are kept or fallbacks are marked there
 	fallback   bool
+	none       bool          // as Reply.None
 	RetryAfter time.Duration // 0 if it did not ask for a pause
 
 	HasRetryAfter bool // it has a Retry-After header that names a number of seconds or a time
