@@ -15,7 +15,8 @@ import (
 
 // LinearizableQueue passes if the puts and takes of a queue could have happened one after the other, each at one moment
 // between its request and its answer, so that every take removed the oldest item, or found the queue empty. A put or
-// take without an acknowledgement may have happened at any later time, or never. The queue is empty before the load.
+// take without an acknowledgement may have happened at any later time, or never. The queue is empty before the load: if an
+// item is taken before it is put, it was not, and values do not identify items.
 //
 // A history in which no item is put twice is linearizable if and only if no item is taken twice or before it was put,
 // no two items are taken in the opposite order of their puts, no item is passed over, and none was there all the time
@@ -72,8 +73,9 @@ type queue struct {
 	empty                          []queueItem // takes that found nothing; only take and seqs are set
 	open                           []time.Duration
 	puts, openPuts, takes, unknown int
-	repeated                       int // items that were put several times, which are not judged
-	foreign                        int // takes of items that nothing put
+	repeated                       int      // items that were put several times, which are not judged
+	foreign                        int      // takes of items that nothing put
+	early                          []string // items that were taken before anything put them
 	tooOften                       []violation
 	operations
 }
@@ -119,6 +121,10 @@ func newQueue(all operations) *queue {
 
 // addItem adds the puts and takes of a value.
 func (q *queue) addItem(value string, puts, takes []operation) {
+	first := slices.MinFunc(puts, func(a, b operation) int { return cmp.Compare(a.From, b.From) })
+	if slices.ContainsFunc(takes, func(o operation) bool { return o.To < first.From }) {
+		q.early = append(q.early, value)
+	}
 	if len(takes) > len(puts) {
 		w := violation{text: fmt.Sprintf("%s was taken %d times and put %d times", strconv.Quote(value), len(takes), len(puts))}
 		for _, o := range slices.Concat(takes, puts) {
@@ -173,6 +179,8 @@ func (q *queue) incomparable() string {
 		return "no take was answered with an item, or with status 204 or 404"
 	case q.unknown > 0:
 		return fmt.Sprintf("%s takes were answered with a body that is empty or above 1 KiB, so that it is not known what they took: an empty queue is status 204 or 404", Count(q.unknown))
+	case len(q.early) > 0:
+		return fmt.Sprintf("%s items, such as %q, were taken before the load put them: the queue held such items before the load, so that they cannot be told from its own: let it be empty at first", Count(len(q.early)), q.early[0])
 	}
 	return ""
 }
@@ -181,7 +189,7 @@ func (q *queue) incomparable() string {
 func (q *queue) violations() []violation {
 	all := slices.Clone(q.tooOften)
 	for _, i := range q.taken {
-		if i.take.to < i.put.from {
+		if i.take.to < i.put.from { // Judge takes it for a queue that was not empty; see incomparable
 			all = append(all, violation{fmt.Sprintf("%s was taken %s, and put only %s", strconv.Quote(i.value), i.take, i.put), i.seqs})
 		}
 	}
