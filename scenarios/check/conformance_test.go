@@ -82,7 +82,7 @@ var violations = map[string]struct {
 	"success": {Success{Ratio: 0.99, Window: journal.During}, func(s scenario) { s.every(journal.During, failing(5)) }, "20 of 200 requests did not succeed during the fault: timeout (20)"},
 	"queue bounded": {QueueBounded{Queue: "outbox", Most: 1000}, func(s scenario) {
 		s.observe("outbox", func(at time.Duration, o *journal.Observation) { o.Value = valueOf(at.Seconds() * 100) })
-	}, `the queue "outbox" held 1950 messages at +19.5s`},
+	}, `the queue "outbox" held 1900 messages at +19.0s`},
 	"stays healthy": {StaysHealthy{Path: "/livez", Of: "orders"}, func(s scenario) {
 		s.observe(livez, func(at time.Duration, o *journal.Observation) {
 			if o.Yes = at < 7*time.Second; !o.Yes {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/firedrill-dev/firedrill/scenarios/codes"
@@ -8,7 +9,8 @@ import (
 )
 
 // QueueBounded passes if a probe of the system file never answers with a number above Most, from the baseline to the end
-// of the load. What the queue held between two observations is not known.
+// of the load. What it held before and after that, such as items of an earlier run, does not count. What the queue held
+// between two observations is not known.
 type QueueBounded struct {
 	Queue string // name of the probe
 	Most  float64
@@ -19,27 +21,31 @@ func (c QueueBounded) Judge(h *journal.History) Verdict {
 	expected := fmt.Sprintf("at most %s messages", number(c.Most))
 	w := observations(h, c.Queue, func(o journal.Observation) bool { return o.Value != nil })
 	w.name = fmt.Sprintf("the queue %q", c.Queue)
-	if len(w.all) == 0 {
-		return inconclusive(expected, "", codes.ProbeUnanswered, "%s", w.missing(0, 0))
+	begin, underLoad := h.Phase("baseline")
+	end, over := h.Phase("collect")
+	if !over {
+		end.From = h.Ended
+	}
+	in := w.within(begin.From, end.From)
+	if len(in.all) == 0 {
+		return inconclusive(expected, "", codes.ProbeUnanswered, "%s", cmp.Or(w.missing(begin.From, end.From), fmt.Sprintf("%s was not observed under load", w.name)))
 	}
 	top := 0
-	for i, o := range w.all {
-		if *o.Value > *w.all[top].Value {
+	for i, o := range in.all {
+		if *o.Value > *in.all[top].Value {
 			top = i
 		}
 	}
-	most := *w.all[top].Value
-	v := Verdict{Expected: expected, Evidence: w.around(top), Observed: fmt.Sprintf("at most %s, of %s observations", number(most), Count(len(w.all)))}
+	most := *in.all[top].Value
+	v := Verdict{Expected: expected, Evidence: in.around(top), Observed: fmt.Sprintf("at most %s, of %s observations", number(most), Count(len(in.all)))}
 	if most > c.Most {
-		return verdict(false, v, "%s held %s messages at +%.1fs", w.name, number(most), w.all[top].Asked.Seconds())
+		return verdict(false, v, "%s held %s messages at +%.1fs", w.name, number(most), in.all[top].Asked.Seconds())
 	}
-	begin, underLoad := h.Phase("baseline")
-	end, over := h.Phase("collect")
 	switch {
 	case !underLoad || !over:
 		v.Doubt = codes.Unfinished.Msgf("the load did not run to its end")
 	case most == 0:
-		v.Doubt = codes.NotExercised.Msgf("%s held nothing at any time, so that its bound was not put to the test", w.name)
+		v.Doubt = codes.NotExercised.Msgf("%s held nothing from the baseline to the end of the load, so that its bound was not put to the test", w.name)
 	default:
 		v.Doubt = codes.ProbeUnanswered.Message(w.missing(begin.From, end.From))
 	}
