@@ -177,6 +177,12 @@ func timesAllowed(d time.Duration, times float64) time.Duration {
 // bucket is up to 1/128 above its smallest value.
 const resolution = 128
 
+// shortest returns the shortest latency that may be in a bucket of a histogram, given its upper bound.
+func shortest(up time.Duration) time.Duration { return up - up/resolution }
+
+// leftOpen begins what the resolution of histograms leaves open.
+const leftOpen = "latencies are recorded with a resolution of 0.8%, which leaves open"
+
 func (c comparison) failed(reason string, args ...any) comparison {
 	c.Outcome, c.Reason = Failed, fmt.Sprintf(reason, args...)
 	return c

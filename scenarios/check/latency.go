@@ -28,7 +28,7 @@ const answered = 0.9
 // 20 in total. That makes 100 requests for p95 and 5,000 for p99.9. The check passes only if at least 90% of the
 // requests were answered as expected and a request could have exceeded the limit. Requests that were in flight
 // when the fault was healed count with the time that they had waited, if that alone exceeds the limit. If the
-// outcome depends on how much longer they would have taken, it is inconclusive.
+// outcome depends on how much longer they would have taken, or on the resolution of the histograms, it is inconclusive.
 func (c Latency) Judge(h *journal.History) Verdict {
 	expected := "below " + Duration(c.Below)
 	if c.Times > 0 {
@@ -59,17 +59,23 @@ func (c Latency) Judge(h *journal.History) Verdict {
 // ended judges the percentile of the requests that ended.
 func (c Latency) ended(t journal.Totals) comparison {
 	got := journal.Quantile(t.Latency, c.Percentile)
-	if got < c.Below {
-		return comparison{Outcome: Passed, Observed: quantile(t.Latency, c.Percentile)}
+	v := comparison{Observed: quantile(t.Latency, c.Percentile)}
+	switch {
+	case got < c.Below:
+		v.Outcome = Passed
+		return v
+	case shortest(got) < c.Below:
+		return v.inconclusive(codes.Undecided.Msgf("p%v of %s requests%s was between %s and %s%s: %s whether it was below %s",
+			c.Percentile, Count(t.Sent), of(c.Route), duration(shortest(got)), duration(got), when(c.Window), leftOpen, Duration(c.Below)))
 	}
-	return comparison{Observed: quantile(t.Latency, c.Percentile)}.failed("p%v of %s requests%s was %s%s", c.Percentile, Count(t.Sent), of(c.Route), duration(got), when(c.Window))
+	return v.failed("p%v of %s requests%s was %s%s", c.Percentile, Count(t.Sent), of(c.Route), duration(got), when(c.Window))
 }
 
 // waitsAbove reports whether the percentile is above the limit if requests in flight at healing count with the time
 // that they had waited.
 func (c Latency) waitsAbove(t journal.Totals) bool {
-	least := journal.Merge(t.Latency, t.Waits)
-	return len(t.Waits) > 0 && journal.Count(least) >= int64(c.least()) && journal.Quantile(least, c.Percentile) > c.Below
+	all := journal.Merge(t.Latency, t.Waits)
+	return len(t.Waits) > 0 && journal.Count(all) >= int64(c.least()) && shortest(journal.Quantile(all, c.Percentile)) >= c.Below
 }
 
 // waiting returns the failure of waitsAbove.

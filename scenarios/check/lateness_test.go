@@ -205,7 +205,7 @@ func sampled(all [][]lateRequest, known bool, latency func(lateRequest) time.Dur
 func TestLatenessNeverDecides(t *testing.T) {
 	r := rand.New(rand.NewPCG(21, 22)) //nolint:gosec // the same numbers each time
 	counts := map[string]int{}
-	for range 150 {
+	for range 200 {
 		usual, factor, most := time.Duration(5+r.IntN(60))*ms, 0.8+3*r.Float64()*r.Float64(), time.Duration(1+r.IntN(80))*ms
 		lateShare := r.Float64() * r.Float64()
 		all := make([][]lateRequest, len(newScenario().Samples))

@@ -41,6 +41,10 @@ func (c Recovers) Judge(h *journal.History) Verdict {
 	steady := steadyState(h, c.Route, c.Steady, base)
 	v := c.inTime(h, healed, steady)
 	if v.Outcome == Failed {
+		measured := v.Reason
+		if v = c.inTime(h, healed, surely(steady)); v.Outcome != Failed {
+			return inconclusive(expected, journal.After, codes.Undecided, "%s; %s whether they were below the limit", measured, leftOpen)
+		}
 		for _, s := range steady {
 			if ok, got := s.meets(h, base); !ok {
 				return inconclusive(expected, journal.After, codes.BaselineUnsteady, "%s did not meet the declared steady state before the fault either: %s", strconv.Quote(c.Route), got)

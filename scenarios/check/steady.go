@@ -16,6 +16,8 @@ type Steady struct {
 	Measure string        // "success" or "p95 latency", with any percentile
 	Ratio   float64       // success: at least
 	Limit   time.Duration // latency: below
+
+	surely bool // counts takes only latencies that are above Limit whatever the resolution of histograms hides
 }
 
 // fallbacks is a measure that cannot be declared: at most Ratio of the requests are fallbacks.
@@ -39,11 +41,11 @@ func withSuccess(declared []Steady) []Steady {
 	return append([]Steady{{Measure: "success", Ratio: LeastSuccess}}, declared...)
 }
 
-// meets reports whether totals meet the condition, and describes them.
+// meets reports whether totals meet the condition, as far as the resolution of histograms shows, and describes them.
 func (s Steady) meets(h *journal.History, t journal.Totals) (bool, string) {
 	if p, ok := s.percentile(); ok {
 		got := journal.Quantile(t.Latency, p)
-		return got < s.Limit, fmt.Sprintf("%s %s", s.Measure, duration(got))
+		return shortest(got) < s.Limit, fmt.Sprintf("%s %s", s.Measure, duration(got))
 	}
 	if s.Measure == fallbacks {
 		return float64(t.Fallback) <= s.Ratio*float64(t.Sent), "fallbacks " + ratio(t.Fallback, t.Sent)
@@ -107,7 +109,11 @@ func (s Steady) counts(h *journal.History, all []slice) []count {
 		switch t := second.totals; {
 		case s.latency():
 			for _, b := range t.Latency {
-				if c.n += int(b.N); b.Up >= s.Limit {
+				took := b.Up
+				if s.surely {
+					took = shortest(took)
+				}
+				if c.n += int(b.N); took >= s.Limit {
 					c.k += int(b.N)
 				}
 			}
@@ -130,6 +136,15 @@ func (s Steady) share() float64 {
 		return min(1, s.Ratio)
 	}
 	return min(1, 1-s.Ratio)
+}
+
+// surely returns conditions that only latencies violate that are above their limits whatever the resolution hides.
+func surely(all []Steady) []Steady {
+	all = slices.Clone(all)
+	for i := range all {
+		all[i].surely = true
+	}
+	return all
 }
 
 func (s Steady) latency() bool {
