@@ -53,6 +53,9 @@ func (r *Resolver) FinishByHand(at source.Pos, untilHeal bool) Inject {
 	lasts := in.For
 	in, _ = r.step.Do.(Inject)
 	in.For = lasts
+	for _, p := range in.Faults {
+		r.refuseMadeUp(liveFault{placed: p, at: at})
+	}
 	r.reportOutside(func(service string) bool {
 		return slices.ContainsFunc(in.Faults, func(p Placed) bool { return p.From == service || p.To == service })
 	})

@@ -116,8 +116,12 @@ func (r *Resolver) finishCounted() {
 	}
 }
 
-// finishFaults reports faults that would be healed as soon as they are injected.
+// finishFaults reports faults that would be healed as soon as they are injected, and those that acknowledge requests in
+// place of the system.
 func (r *Resolver) finishFaults() {
+	for _, l := range slices.Concat(r.healedFaults, r.live) {
+		r.refuseMadeUp(l)
+	}
 	for _, l := range r.live {
 		switch {
 		case l.placed.Fault.Kind().AtOnce:

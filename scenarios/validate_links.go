@@ -212,3 +212,52 @@ func (r *Resolver) checkBodies(at source.Pos, l system.Link, f injector.Fault) {
 		r.AddProblem(at, codes.Unsupported.Msgf("the load sends %s only, and such requests carry no body that could be changed", source.Quote(routes)), damageReplies(l, f))
 	}
 }
+
+// refuseMadeUp reports a fault that answers keyed requests in place of the system such that clients take them for
+// acknowledged. They never arrive, so that the fault, and not the system, would lose them.
+func (r *Resolver) refuseMadeUp(l liveFault) {
+	p := l.placed
+	on, ok := p.Fault.(injector.OnCalls)
+	if !ok || p.From != system.Clients || on.Rule().Action != message.Answer {
+		return
+	}
+	rule := on.Rule()
+	for _, load := range r.Loads() {
+		for rt := range load.requests() {
+			if !load.Keyed() || rt.Service != p.To || !load.Changes(rt.alone()) || !mayChoose(rule.Match, *rt) {
+				continue
+			}
+			if what, hint := load.acknowledgedBy(*rt, rule); what != "" {
+				r.AddProblem(l.at, codes.Contradiction.Msgf("%s acknowledges %q requests, and none of those that get it arrives: the fault would lose them, and not the system", what, rt.Name()), hint)
+				return
+			}
+		}
+	}
+}
+
+// alone returns a request of a chain without the steps that follow it.
+func (r Route) alone() Route {
+	r.Then = nil
+	return r
+}
+
+// mayChoose reports whether a fault that matches messages may choose requests of a route. Other requests than those of HTTP
+// may be chosen by anything.
+func mayChoose(m message.Match, rt Route) bool {
+	path, _, _ := strings.Cut(rt.Path, "?")
+	return rt.Kind != "" || (m.Method == "" || m.Method == rt.Method) && (m.Path == "" || message.MatchPath(m.Path, path)) && (m.CausedBy == "" || m.CausedBy == rt.Name())
+}
+
+// acknowledgedBy returns what acknowledges requests of a route in an answer that a fault makes up, and what to write
+// instead. what is "" if the answer is no acknowledgement.
+func (l *Load) acknowledgedBy(rt Route, rule message.Rule) (what, hint string) {
+	switch {
+	case rt.Kind == "" && rule.Code == "" && l.Outcome(rt, rule.Status) == Acknowledged:
+		return fmt.Sprintf("status %d", rule.Status), "write the status of an error, such as 503"
+	case rt.Kind == "lines", rt.Kind == "lengths":
+		if m, known := l.AnswerMeans(rule.Code); !known || m.Is == Acknowledged {
+			return fmt.Sprintf("the answer %q", rule.Code), fmt.Sprintf("say what it means: an answer that begins with %q means that it was refused", rule.Code)
+		}
+	}
+	return "", ""
+}

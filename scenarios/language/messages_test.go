@@ -245,3 +245,47 @@ func TestCorruptingALoadWithoutBodies(t *testing.T) {
 		require.ErrorContains(t, err, `say: replies from "web" to "clients" are corrupted`)
 	}
 }
+
+// A fault that acknowledges keyed requests in place of the system is rejected: it would lose them itself.
+func TestFaultsThatAcknowledge(t *testing.T) {
+	const (
+		orders = `a steady load of 50 requests per second on "POST /orders"`
+		mix    = "a steady load of 50 requests per second with this mix:\n      | route | share |\n      | GET /orders | 50% |\n      | POST /orders | 50% |"
+		keyed  = `every request carries a fresh idempotency key in the "Idempotency-Key" header`
+		lines  = "a steady load of 50 lines per second on \"lines\":\n      \"\"\"\n      PUT {{key}}\n      \"\"\""
+		ok     = `calls from "clients" to "web" answer with status 200 for 5s`
+		busy   = `messages from "clients" to "lines" are answered with "BUSY" for 5s`
+		status = "write the status of an error, such as 503"
+	)
+	const file = "services:\n  web: {command: [web], serves: [/], depends: {lines: {protocol: lines, framing: {lockstep: true}}}}\n  lines: {command: [lines]}\nclients: {depends: {web: http, lines: {protocol: lines, framing: {lockstep: true}}}}\n"
+	for name, c := range map[string]struct {
+		steps      []string
+		what, hint string // "" means that it is accepted
+	}{
+		"status 200":            {[]string{orders, keyed, ok}, `status 200 acknowledges "POST /orders" requests, and none of those that get it arrives`, status},
+		"an error":              {[]string{orders, keyed, strings.Replace(ok, "200", "503", 1)}, "", ""},
+		"without keys":          {[]string{orders, ok}, "", ""},
+		"another 2xx expected":  {[]string{orders, keyed, `"POST /orders" answers 201`, ok}, "", ""},
+		"expected":              {[]string{orders, keyed, `"POST /orders" answers 201 or 303`, strings.Replace(ok, "200", "303", 1)}, `status 303 acknowledges`, status},
+		"said to acknowledge":   {[]string{orders, keyed, `status 503 means that it was acknowledged`, strings.Replace(ok, "200", "503", 1)}, `status 503 acknowledges`, status},
+		"said not to":           {[]string{orders, keyed, `status 202 means that it is not known`, strings.Replace(ok, "200", "202", 1)}, "", ""},
+		"a quota":               {[]string{orders, keyed, `"web" answers more than 10 calls per second from "clients" with status 202 for 5s`}, `status 202 acknowledges`, status},
+		"only reads":            {[]string{mix, keyed, strings.Replace(ok, "calls", `only "GET /orders" calls`, 1)}, "", ""},
+		"writes, too":           {[]string{mix, keyed, strings.Replace(ok, "calls", `only "/orders" calls`, 1)}, `status 200 acknowledges "POST /orders"`, status},
+		"between services":      {[]string{orders, keyed, `messages from "web" to "lines" are answered with "BUSY" for 5s`}, "", ""},
+		"a line":                {[]string{lines, busy}, `the answer "BUSY" acknowledges "PUT {{key}}" requests`, `say what it means: an answer that begins with "BUSY" means that it was refused`},
+		"a line with a meaning": {[]string{lines, `an answer that begins with "BUSY" means that it was refused`, busy}, "", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			last := len(c.steps) - 1
+			text := "Feature: F\n  Scenario: S\n    Given the system described in \"system.yaml\"\n    And " + strings.Join(c.steps[:last], "\n    And ") + "\n    When " + c.steps[last] + "\n    Then at least 1% of requests succeed\n"
+			_, err := Parse(Source{FS: fstest.MapFS{"system.yaml": {Data: []byte(file)}, "a.feature": {Data: []byte(text)}}, Paths: []string{"a.feature"}})
+			if c.what == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.what)
+			require.ErrorContains(t, err, c.hint)
+		})
+	}
+}
