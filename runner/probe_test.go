@@ -144,6 +144,19 @@ func TestProbesFindKeysLostDuringTheFault(t *testing.T) {
 	}
 }
 
+// A service that remembers all answers is not blamed for those that a fault changed on their way to the clients.
+func TestProbesOfAlteredAnswers(t *testing.T) {
+	t.Parallel()
+	same, other := check.SameResponse{}, check.KeyReuseRefused{Status: 422}
+	e := build(t, drill("altered", &cashier{keyOf: inHeader}, scenarios.Load{Key: scenarios.HeaderKey("Idempotency-Key"), Rate: 40}).
+		Inject("clients", "orders", injector.CorruptReplies{}).For(2*time.Second).Check(same, other))
+	_, h := run(t, runner.Options{}, e)
+	v := verdict(t, h, same)
+	assert.Equal(t, "inconclusive", stated(v), v.Reason)
+	assert.Contains(t, v.Reason, `which may be because "replies from \"orders\" to \"clients\" are corrupted" changed`)
+	assert.Equal(t, "passed", stated(verdict(t, h, other)), verdict(t, h, other).Reason)
+}
+
 // Without an acknowledged key nothing can be sent again, and without a key of the fault nothing is
 // proved about the fault.
 func TestProbesWithoutKeys(t *testing.T) {

@@ -24,11 +24,17 @@ type SameResponse struct{}
 // Judge implements Check.
 func (SameResponse) Judge(h *journal.History) Verdict {
 	v := probes(h, SameBody, "the first response again")
-	if different, evidence := answeredTwice(h); len(different) > 0 {
+	different, doubtful, evidence := answeredTwice(h)
+	if len(different) > 0 {
 		details := append(different, v.Details...)
 		v.Details = details[:min(10, len(details))]
 		v.Evidence = first(append(evidence, v.Evidence...))
 		return verdict(false, v, "%d request%s got two different answers to attempts with the same key at the same time; %s", len(different), plural(len(different)), cmp.Or(v.Reason, v.Doubt.String(), "keys sent again got the same answer"))
+	}
+	if n := len(doubtful); n > 0 && v.Outcome != Failed {
+		v.Outcome = Inconclusive
+		v.Doubt = codes.Undecided.Msgf("%d request%s got two different answers to attempts with the same key at the same time, which may be because a fault changed one of them%s", n, plural(n), firstExample(doubtful))
+		return v
 	}
 	if n := identicalAnswers(h); v.Outcome == Passed && n > 0 && h.EffectsRead == nil {
 		v.Outcome = Inconclusive
@@ -39,7 +45,9 @@ func (SameResponse) Judge(h *journal.History) Verdict {
 }
 
 // answeredTwice returns the requests of which two attempts at the same time were acknowledged with different bodies.
-func answeredTwice(h *journal.History) (different []string, evidence []uint64) {
+// doubtful are those that met a fault that may have changed one of the bodies; evidence is that of the others.
+func answeredTwice(h *journal.History) (different, doubtful []string, evidence []uint64) {
+	altering := alteredForClients(h)
 	for i, packed := range journal.Packed(&h.Requests) {
 		if packed.Common.Reads || len(packed.Common.Attempts) < 2 {
 			continue
@@ -50,14 +58,19 @@ func answeredTwice(h *journal.History) (different []string, evidence []uint64) {
 			switch answer := answers[a.Step]; {
 			case a.Digest == "":
 			case answer != "" && answer != a.Digest:
-				different = append(different, fmt.Sprintf("key %s: two attempts got different bodies (digests %s and %s); attempts: %s", r.Key, answer, a.Digest, attempts(r)))
+				text := fmt.Sprintf("key %s: two attempts got different bodies (digests %s and %s); attempts: %s", r.Key, answer, a.Digest, attempts(r))
+				if began, ended := packed.Span(); liveIn(altering, began, ended) != nil {
+					doubtful = append(doubtful, text)
+					continue
+				}
+				different = append(different, text)
 				evidence = append(evidence, rowSeq(&h.Requests, i)...)
 			default:
 				answers[a.Step] = a.Digest
 			}
 		}
 	}
-	return different, evidence
+	return different, doubtful, evidence
 }
 
 // identicalAnswers returns how many requests were acknowledged if no two of the same route got different answers.
@@ -100,13 +113,15 @@ func (c KeyReuseRefused) String() string {
 	return fmt.Sprintf("a key reused with a different body is refused with status %d", c.Status)
 }
 
-// probes judges the probes of a kind. It fails on one wrong answer, and on one key that was applied again. To
+// probes judges the probes of a kind. It fails on one wrong answer, and on one key that was applied again. A wrong answer to
+// a key whose first request met a fault that altered it, or its answer, is inconclusive: probes go past the links. To
 // pass, nine in ten probes must have been answered, and none of the others may have got an error on every attempt:
 // that may be how the system treats such a key.
 func probes(h *journal.History, kind, expected string) Verdict {
 	sent, answered, during := 0, 0, 0
-	met := metProbed(h)
-	var wrong, again, stuck []string
+	requests := firstOfProbed(h)
+	var wrong, doubtful, again, stuck []string
+	var altered *journal.Injection
 	unread := ""
 	for _, p := range h.Probes {
 		if p.Kind != kind {
@@ -123,19 +138,22 @@ func probes(h *journal.History, kind, expected string) Verdict {
 			continue
 		case p.Error != "":
 			continue
+		case p.Got != p.Want && requests[p.Key].altered != nil:
+			altered = cmp.Or(altered, requests[p.Key].altered)
+			doubtful = append(doubtful, describeWrong(p))
 		case p.Got != p.Want:
 			wrong = append(wrong, describeWrong(p))
 		}
 		answered++
-		if p.Window == journal.During || met[p.Key] {
+		if p.Window == journal.During || requests[p.Key].metFault {
 			during++
 		}
 	}
 	if answered == 0 && len(again) == 0 {
 		return inconclusive(expected, "", codes.NotExercised, "no key could be sent again (%d tried): there must be acknowledged requests with a key, and a system that answers%s%s", sent, firstExample(stuck), unexpected(h))
 	}
-	details := slices.Concat(wrong, again, stuck)
-	v := Verdict{Observed: fmt.Sprintf("%d of %d as expected (%d acknowledged during the fault)", answered-len(wrong), answered, during), Expected: expected, Evidence: seqs(h, "probe"), Details: details[:min(10, len(details))]}
+	details := slices.Concat(wrong, again, doubtful, stuck)
+	v := Verdict{Observed: fmt.Sprintf("%d of %d as expected (%d acknowledged during the fault)", answered-len(wrong)-len(doubtful), answered, during), Expected: expected, Evidence: seqs(h, "probe"), Details: details[:min(10, len(details))]}
 	unanswered := sent - answered
 	if unanswered > 0 {
 		v.Observed += fmt.Sprintf("; %d got no answer", unanswered)
@@ -150,6 +168,8 @@ func probes(h *journal.History, kind, expected string) Verdict {
 		return verdict(false, v, "%s", reason)
 	case len(wrong) > 0:
 		return verdict(false, v, "%d of %d keys sent again got another answer", len(wrong), answered)
+	case len(doubtful) > 0:
+		v.Doubt = codes.Undecided.Msgf("%d of %d keys sent again got another answer, which may be because %q changed their first requests or the answers to these%s", len(doubtful), answered, altered.Sentence, firstExample(doubtful))
 	case unanswered*10 > sent:
 		v.Doubt = codes.ProbeUnanswered.Msgf("%d of %d keys sent again got no answer: what it would have been is not known%s", unanswered, sent, firstExample(stuck))
 	case len(stuck) > 0:
@@ -164,24 +184,32 @@ func probes(h *journal.History, kind, expected string) Verdict {
 	return v
 }
 
-// metProbed returns the keys of probes whose first request met a fault.
-func metProbed(h *journal.History) map[string]bool {
-	return journal.Once(h, "probed keys that met a fault", func() map[string]bool {
-		met := map[string]bool{}
+// firstRequest is what is known of the first request with a key.
+type firstRequest struct {
+	metFault bool
+	altered  *journal.Injection // a fault that it met and that may have changed it or its answer, or nil
+}
+
+// firstOfProbed returns the first requests of the keys that were sent again.
+func firstOfProbed(h *journal.History) map[string]firstRequest {
+	return journal.Once(h, "first requests of probed keys", func() map[string]firstRequest {
+		all := map[string]firstRequest{}
 		for _, p := range h.Probes {
-			met[p.Key] = false
+			all[p.Key] = firstRequest{}
 		}
-		if len(met) == 0 {
-			return met
+		if len(all) == 0 {
+			return all
 		}
+		altering := alteredForClients(h)
 		var key []byte
 		for _, r := range journal.Packed(&h.Requests) {
 			key = r.AppendKey(key[:0])
-			if _, probed := met[string(key)]; probed {
-				met[string(key)] = r.MetFault(h)
+			if _, probed := all[string(key)]; probed {
+				began, ended := r.Span()
+				all[string(key)] = firstRequest{r.MetFault(h), liveIn(altering, began, ended)}
 			}
 		}
-		return met
+		return all
 	})
 }
 

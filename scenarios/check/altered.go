@@ -1,0 +1,33 @@
+package check
+
+import (
+	"strings"
+	"time"
+
+	"github.com/firedrill-dev/firedrill/scenarios/journal"
+)
+
+// alteredForClients returns the faults that changed the contents of requests of the load or of their answers, or made them
+// up.
+func alteredForClients(h *journal.History) (all []*journal.Injection) {
+	for _, in := range h.Faults {
+		if in.Alters && in.Affected > 0 && strings.HasPrefix(in.On, "clients -> ") {
+			all = append(all, in)
+		}
+	}
+	return all
+}
+
+// liveIn returns the first of some faults that was live at some time between two moments, or nil.
+func liveIn(faults []*journal.Injection, from, to time.Duration) *journal.Injection {
+	for _, in := range faults {
+		ended := in.Healed
+		if in.Ended > 0 {
+			ended = in.Ended
+		}
+		if max(in.Injected, in.Live) <= to && (ended == 0 || ended >= from) {
+			return in
+		}
+	}
+	return nil
+}
