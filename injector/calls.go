@@ -131,7 +131,7 @@ type CorruptCalls struct{ Pick }
 
 // Kind implements Fault.
 func (CorruptCalls) Kind() Kind {
-	return Kind{Name: "corrupted calls", On: "calls", Alters: true, Undo: "the next call is left alone", Sentences: []Sentence{{
+	return Kind{Name: "corrupted calls", On: "calls", Alters: true, Damages: true, Undo: "the next call is left alone", Sentences: []Sentence{{
 		Pattern:  `{calls} from {from} to {to} are corrupted{for}`,
 		Means:    "a bit of each body is changed; its length stays right",
 		Examples: []string{`1% of calls from "orders" to "payments" are corrupted for 30s`},
@@ -155,7 +155,7 @@ type TruncateCalls struct{ Pick }
 
 // Kind implements Fault.
 func (TruncateCalls) Kind() Kind {
-	return Kind{Name: "truncated calls", On: "calls", Alters: true, Undo: "the next call is left alone", Sentences: []Sentence{{
+	return Kind{Name: "truncated calls", On: "calls", Alters: true, Damages: true, Undo: "the next call is left alone", Sentences: []Sentence{{
 		Pattern:  `{calls} from {from} to {to} are truncated{for}`,
 		Means:    "each body ends early, and its length says so",
 		Examples: []string{`only "POST /charge" calls from "orders" to "payments" are truncated for 30s`},

@@ -27,12 +27,13 @@ type Kind struct {
 
 	// The other fields depend on the value of the fault.
 
-	AtOnce bool          // it has acted as soon as it is live
-	Hold   time.Duration // how long it is live if its sentence does not say so; 0 means until it is healed
-	Takes  time.Duration // how long it must be live to do what its sentence says
-	Done   string        // what takes so long: "one wave has passed"
-	Remedy string        // what to write if it is healed earlier
-	Delay  time.Duration // the longest delay that it causes; 0 if it has no limit, or if it does something else
+	Damages bool          // it changes what the dependency gets; it Alters, too
+	AtOnce  bool          // it has acted as soon as it is live
+	Hold    time.Duration // how long it is live if its sentence does not say so; 0 means until it is healed
+	Takes   time.Duration // how long it must be live to do what its sentence says
+	Done    string        // what takes so long: "one wave has passed"
+	Remedy  string        // what to write if it is healed earlier
+	Delay   time.Duration // the longest delay that it causes; 0 if it has no limit, or if it does something else
 
 	Sentences []Sentence // the first is also the form of a row of "these faults run together"
 

@@ -238,7 +238,8 @@ func TestKinds(t *testing.T) {
 	require.Len(t, effects, streams)
 }
 
-// TestAlters: a kind says that it alters contents if what its rule does to a message changes it or makes it up.
+// TestAlters: a kind says that it alters contents if what its rule does to a message changes it or makes it up, and that it
+// damages requests if the dependency gets them changed.
 func TestAlters(t *testing.T) {
 	for _, k := range Kinds() {
 		on, ok := k.Value.(OnCalls)
@@ -258,6 +259,13 @@ func TestAlters(t *testing.T) {
 			t.Errorf("%s: say whether %q alters contents", k.Name, r.Action)
 		}
 		require.Equal(t, want, k.Alters, k.Name)
+		damages := func(r message.Rule) bool {
+			return r.Dir == message.ToServer && (r.Action == message.Corrupt || r.Action == message.Truncate)
+		}
+		require.Equal(t, damages(on.Rule()), k.Damages, k.Name)
+		if messages, ok := k.Value.(OnMessages); ok {
+			require.False(t, messages.FromServer().Kind().Damages, k.Name)
+		}
 	}
 }
 

@@ -96,8 +96,8 @@ func (f LoseMessages) FromServer() Fault { f.Dir = message.ToClient; return f }
 type CorruptMessages struct{ Messages }
 
 // Kind implements Fault.
-func (CorruptMessages) Kind() Kind {
-	return Kind{Name: "corrupted messages", On: "messages", Alters: true, Undo: "the next message is left alone", Sentences: []Sentence{{
+func (f CorruptMessages) Kind() Kind {
+	return Kind{Name: "corrupted messages", On: "messages", Alters: true, Damages: f.Dir == message.ToServer, Undo: "the next message is left alone", Sentences: []Sentence{{
 		Pattern:  `{messages} from {from} to {to} are corrupted{for}`,
 		Means:    "a byte of each is changed",
 		Examples: []string{`messages from "orders" to "billing" are corrupted`},
@@ -123,8 +123,8 @@ func (f CorruptMessages) FromServer() Fault { f.Dir = message.ToClient; return f
 type TruncateMessages struct{ Messages }
 
 // Kind implements Fault.
-func (TruncateMessages) Kind() Kind {
-	return Kind{Name: "truncated messages", On: "messages", Alters: true, Undo: "the next message is left alone", Sentences: []Sentence{{
+func (f TruncateMessages) Kind() Kind {
+	return Kind{Name: "truncated messages", On: "messages", Alters: true, Damages: f.Dir == message.ToServer, Undo: "the next message is left alone", Sentences: []Sentence{{
 		Pattern:  `{messages} from {from} to {to} are truncated{for}`,
 		Means:    "only the first half of each arrives",
 		Examples: []string{`1% of messages from "orders" to "billing" are truncated for 30s`},

@@ -2,6 +2,7 @@ package runner_test
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/firedrill-dev/firedrill/injector"
 	"github.com/firedrill-dev/firedrill/runner"
 	"github.com/firedrill-dev/firedrill/scenarios"
 	"github.com/firedrill-dev/firedrill/scenarios/check"
@@ -225,4 +227,31 @@ func TestRedirectAsSuccess(t *testing.T) {
 	}
 	assert.Equal(t, h.Load.Sent, sent)
 	assert.Equal(t, sent, ok)
+}
+
+// A fault that changes keys on their way to the service makes it neither lose requests nor make up effects.
+func TestKeysChangedOnTheWay(t *testing.T) {
+	t.Parallel()
+	ledger := &ledgerService{}
+	service := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		key := inBody(r, body)
+		if r.Method == http.MethodPost && key == "" {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		r.Header.Set("Idempotency-Key", key)
+		ledger.ServeHTTP(w, r)
+	})
+	e := build(t, drill("damaged", service, scenarios.Load{Key: scenarios.Key{In: scenarios.InBody, Name: "order"}, Rate: 40}).EffectsFrom("GET /ledger").
+		Inject("clients", "orders", injector.CorruptCalls{}).For(time.Second).Check(ledgerChecks...))
+	_, h := run(t, runner.Options{}, e)
+	for _, c := range []check.Check{check.ExactlyOnce{}, check.NoneLost{}} {
+		v := verdict(t, h, c)
+		assert.Equal(t, "inconclusive", stated(v), v.Reason)
+		assert.Regexp(t, `^[1-9]\d* acknowledged and lost(, \d+ refused but applied)?, which may be because "calls from .* are corrupted" changed keys`, v.Reason)
+	}
+	for _, c := range []check.Check{check.NoneTwice{}, check.NoPhantom{}} { // few changed keys look like those of a run
+		assert.NotEqual(t, "failed", stated(verdict(t, h, c)), verdict(t, h, c).Reason)
+	}
 }

@@ -307,7 +307,7 @@ func (in *injection) journalFault(stage string, s *session, err error) *journal.
 		ID: in.ID, Stage: stage, Kind: in.Kind, Sentence: in.sentence, By: in.by, On: in.on, Unit: in.unit,
 		Seen: seen, Affected: affected, Background: background, Shared: shared, Reads: s.onlyReads(in.Placed, t),
 		Idle: t.Idle, Collateral: t.Collateral, Broken: t.Broken,
-		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Unnoticed: kind.Unnoticed, Alters: kind.Alters, Ended: in.healBegan,
+		Live: in.live, Requested: in.duration, Waits: in.waits(kind), Unseen: kind.Unseen, Unnoticed: kind.Unnoticed, Alters: kind.Alters, Damages: kind.Damages, Ended: in.healBegan,
 		Connections: t.Connections, BytesSeen: t.BytesSeen, BytesAffected: t.BytesAffected,
 		Delayed: t.Delayed, DelayP50: t.DelayP50, DelayP99: t.DelayP99, DelayMax: t.Worst,
 	}

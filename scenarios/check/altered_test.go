@@ -19,6 +19,22 @@ func (s scenario) altered() {
 	})
 }
 
+// damaged makes the fault one that alters requests, among them the key of one.
+func (s scenario) damaged(key string) {
+	s.altered()
+	s.Faults[0].Damages = true
+	s.rename(key, "?"+key)
+}
+
+// rename gives the effects of a key another one.
+func (s scenario) rename(key, other string) {
+	s.eachEffect(func(_ int, e *journal.Effect) {
+		if e.Key == key {
+			e.Key = other
+		}
+	})
+}
+
 // TestAlteredContents: what a fault itself changed or made up is not held against the system. What did not meet it is.
 func TestAlteredContents(t *testing.T) {
 	wrong := func(s scenario) { s.altered(); s.Probes[0].Got = "other" }
@@ -45,6 +61,20 @@ func TestAlteredContents(t *testing.T) {
 			hedged(s)
 			s.Probes[0].Key, s.Probes[0].Got = "k2", "other"
 		}, Failed, "1 of 1 keys sent again got another answer"},
+
+		"a lost key":                {NoneLost{}, func(s scenario) { s.damaged("k1") }, Inconclusive, `1 acknowledged and lost, which may be because "calls are corrupted" changed keys of requests on the way`},
+		"a lost key, exactly once":  {ExactlyOnce{}, func(s scenario) { s.damaged("k1") }, Inconclusive, "1 acknowledged and lost, which may be"},
+		"a phantom":                 {NoPhantom{}, func(s scenario) { s.damaged("k1") }, Inconclusive, "1 never requested, which may be"},
+		"no duplicate":              {NoneTwice{}, func(s scenario) { s.damaged("k1") }, Passed, ""},
+		"a duplicate":               {ExactlyOnce{}, func(s scenario) { s.damaged("k1"); s.twice("k3") }, Failed, "1 applied more than once (surplus effects: 1), 1 acknowledged and lost"},
+		"a duplicate alone":         {NoneTwice{}, func(s scenario) { s.damaged("k1"); s.twice("k3") }, Failed, "1 applied more than once"},
+		"a refused key":             {ExactlyOnce{}, func(s scenario) { s.damaged("k1"); s.request(0, func(r *journal.Request) { r.Outcome = "refused" }) }, Inconclusive, "1 acknowledged and lost, 1 refused but applied, which may be"},
+		"refused before the fault":  {ExactlyOnce{}, func(s scenario) { s.damaged("k1"); s.request(2, func(r *journal.Request) { r.Outcome = "refused" }) }, Failed, "1 refused but applied"},
+		"answers were altered":      {NoneLost{}, func(s scenario) { s.damaged("k1"); s.Faults[0].Damages = false }, Failed, "1 acknowledged and lost"},
+		"lost before the fault":     {NoneLost{}, func(s scenario) { s.damaged("k1"); s.drop("k2") }, Failed, "2 acknowledged and lost"},
+		"more lost than damaged":    {NoneLost{}, func(s scenario) { s.damaged("k1"); s.drop("k0"); s.Faults[0].Affected = 1 }, Failed, "2 acknowledged and lost"},
+		"more phantoms than damage": {NoPhantom{}, func(s scenario) { s.damaged("k1"); s.rename("k0", "k0?"); s.Faults[0].Affected = 1 }, Failed, "2 never requested"},
+		"none damaged":              {NoneLost{}, func(s scenario) { s.damaged("k1"); s.Faults[0].Affected = 0 }, Failed, "1 acknowledged and lost"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newScenario()

@@ -57,7 +57,8 @@ func (NoPhantom) Judge(h *journal.History) Verdict {
 func (NoPhantom) String() string { return "no effect appears that was never requested" }
 
 // judgeLedger returns a verdict that fails if the ledger has anomalies of the given kinds. If effects may exist
-// that are not listed, a check for lost requests neither passes nor fails.
+// that are not listed, a check for lost requests neither passes nor fails. Neither does one whose anomalies a fault that
+// changed keys may explain.
 func judgeLedger(h *journal.History, expected string, kinds ...string) Verdict {
 	l := NewLedger(h)
 	if l.Incomparable != "" {
@@ -88,12 +89,37 @@ func judgeLedger(h *journal.History, expected string, kinds ...string) Verdict {
 		v.Evidence = append(v.Evidence, first(evidence)...)
 	}
 	v.Evidence = unique(v.Evidence)
+	if altered := l.otherKeys(kinds); altered != nil && len(reasons) > 0 {
+		v.Doubt = codes.Undecided.Msgf("%s, which may be because %q changed keys of requests on the way", strings.Join(reasons, ", "), altered.Sentence)
+		return v
+	}
 	if onlyLost {
 		if v.Doubt = l.unproven(h, reasons); !v.Doubt.None() {
 			return v
 		}
 	}
 	return verdict(len(reasons) == 0, v, "%s", strings.Join(reasons, ", "))
+}
+
+// otherKeys returns a fault that may explain all anomalies of some kinds: it changed requests of the load, and so may have
+// put one key in the place of another, which makes the one a loss and the other a phantom or, if that request was refused,
+// one that was applied nevertheless. It returns nil if there is an anomaly that this does not explain: of another kind, of
+// a request that met no such fault, or more of one kind than there were changed requests. Whoever applies a key twice has
+// done so, whatever its requests were.
+func (l *Ledger) otherKeys(kinds []string) *journal.Injection {
+	if len(l.damaging) == 0 {
+		return nil
+	}
+	counts := map[string]int64{}
+	for _, a := range l.Anomalies {
+		if !slices.Contains(kinds, a.Kind) {
+			continue
+		}
+		if counts[a.Kind]++; counts[a.Kind] > l.damaged || a.Kind != phantom && !(a.altered && (a.Kind == lost || a.Kind == refusedApplied)) {
+			return nil
+		}
+	}
+	return l.damaging[0]
 }
 
 func (l *Ledger) observed(h *journal.History) string {

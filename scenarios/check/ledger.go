@@ -31,6 +31,8 @@ type Ledger struct {
 	faultUnanswered     bool // no request that met a fault was acknowledged, refused or applied
 	surplus             int  // effects beyond the first of each key
 	byRoute             map[string]*routeEffects
+	damaging            []*journal.Injection // see damaging
+	damaged             int64
 }
 
 // Anomaly is one violation that a Ledger found.
@@ -44,6 +46,7 @@ type Anomaly struct {
 
 	text     string
 	evidence []uint64
+	altered  bool // the request met a fault that may have changed its key
 }
 
 // The kinds of anomalies.
@@ -89,6 +92,7 @@ func NewLedger(h *journal.History) *Ledger {
 
 func newLedger(h *journal.History) *Ledger {
 	l := &Ledger{faultUnanswered: true, byRoute: map[string]*routeEffects{}}
+	l.damaging, l.damaged = damaging(h)
 	effects := journal.Index(&h.Effects)
 	requested := make([]bool, h.Effects.Len())
 	var key []byte
@@ -144,6 +148,8 @@ func (l *Ledger) add(h *journal.History, i int, packed journal.PackedRequest, ef
 	anomaly := func(kind, text string) {
 		r := packed.Request()
 		a := Anomaly{Kind: kind, Key: r.Key, Attempts: attempts(r), Calls: storyOf(h, r.Key), Faults: liveDuring(h, r), evidence: rowSeq(&h.Requests, i)}
+		began, ended := packed.Span()
+		a.altered = liveIn(l.damaging, began, ended) != nil
 		for _, at := range effects {
 			a.Effects = append(a.Effects, h.Effects.At(at).ID)
 			a.evidence = append(a.evidence, rowSeq(&h.Effects, at)...)

@@ -26,6 +26,7 @@ type Fault struct {
 	Unnoticed bool          `json:"unnoticed,omitempty"` // callers do not notice it: it makes no call fail and delays none for long
 	Waits     bool          `json:"waits,omitempty"`     // its only effect is that something waits, at most until healing
 	Alters    bool          `json:"alters,omitempty"`    // it changes the contents of what arrives, or makes it up
+	Damages   bool          `json:"damages,omitempty"`   // it changes what the dependency gets
 
 	Background int64 `json:"background,omitempty"` // of Affected: possibly traffic that the load did not cause
 	Shared     bool  `json:"shared,omitempty"`     // the load may have caused none of Affected
