@@ -48,7 +48,7 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 		p.until(t, `"end":\{"outcome":"`+c.outcome+`"`)
 		assert.FileExists(t, filepath.Join(folder, "junit.xml"), "the others are written")
 
-		said := ""
+		var said string
 		code, said = firedrill(t, "report", folder)
 		assert.Equal(t, unwritten, code)
 		assert.Contains(t, said, strings.ToUpper(c.outcome))

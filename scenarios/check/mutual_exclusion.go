@@ -128,7 +128,8 @@ func holdings(events []journal.LockEvent, began time.Duration) []holding {
 func holdingsOf(events []journal.LockEvent) []holding {
 	var all []holding
 	holds := false // the last one has not ended
-	for n := 0; len(events) > 0; events = events[n:] {
+	var n int
+	for ; len(events) > 0; events = events[n:] {
 		at := events[0].At
 		if n = slices.IndexFunc(events, func(e journal.LockEvent) bool { return e.At != at }); n < 0 {
 			n = len(events)
