@@ -22,7 +22,7 @@ import (
 	"github.com/firedrill-dev/firedrill/injector/message"
 )
 
-// With -soak 30m -timeout 0 the soak test runs for that time; the same flag of package message covers the
+// With -soak 30m -timeout 0 the soak test runs for that time; the same flag of package protocols covers the
 // protocols over TCP. -soakseed repeats a run.
 var (
 	soak     = flag.Duration("soak", time.Second, "how long all protocols meet faults at random")

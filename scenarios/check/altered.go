@@ -31,11 +31,7 @@ func damaging(h *journal.History) (all []*journal.Injection, affected int64) {
 // liveIn returns the first of some faults that was live at some time between two moments, or nil.
 func liveIn(faults []*journal.Injection, from, to time.Duration) *journal.Injection {
 	for _, in := range faults {
-		ended := in.Healed
-		if in.Ended > 0 {
-			ended = in.Ended
-		}
-		if max(in.Injected, in.Live) <= to && (ended == 0 || ended >= from) {
+		if in.LiveBetween(from, to) {
 			return in
 		}
 	}

@@ -86,7 +86,7 @@ func (o holding) String() string {
 	return fmt.Sprintf("%q from %+.3fs to %+.3fs", o.holder, o.from.Seconds(), o.to.Seconds())
 }
 
-// lastShown returns the last time up to at at which the holder acquired or renewed a holding that began by then.
+// lastShown returns when the holder last acquired or renewed the lock, not later than at. The holding began by then.
 func (o holding) lastShown(at time.Duration) time.Duration {
 	return o.shown[max(0, sort.Search(len(o.shown), func(i int) bool { return o.shown[i] > at })-1)]
 }

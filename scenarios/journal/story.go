@@ -25,13 +25,18 @@ type StoryCall struct {
 func (h *History) LiveBetween(from, to time.Duration) []*Injection {
 	var live []*Injection
 	for _, in := range h.CombinedFaults() {
-		ended := in.Healed
-		if in.Ended > 0 {
-			ended = in.Ended
-		}
-		if max(in.Injected, in.Live) <= to && (ended == 0 || ended >= from) {
+		if in.LiveBetween(from, to) {
 			live = append(live, in)
 		}
 	}
 	return live
+}
+
+// LiveBetween reports whether the fault was live at some time between two moments.
+func (in *Injection) LiveBetween(from, to time.Duration) bool {
+	ended := in.Healed
+	if in.Ended > 0 {
+		ended = in.Ended
+	}
+	return max(in.Injected, in.Live) <= to && (ended == 0 || ended >= from)
 }

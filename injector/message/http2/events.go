@@ -135,7 +135,7 @@ func (w *way) noteMessage(s *stream, part []byte) {
 func (w *way) mayStream(s *stream) {
 	w.c.begun = append(w.c.begun, s)
 	if w.idle.Load() { // the answer was held back
-		w.c.beginBegun()
+		w.c.beginStreamsLocked()
 	}
 }
 
@@ -144,11 +144,11 @@ func (w *way) mayStream(s *stream) {
 func (c *Conn) beginStreams() {
 	c.Lock()
 	defer c.Unlock()
-	c.beginBegun()
+	c.beginStreamsLocked()
 }
 
-// beginBegun is beginStreams. The lock is held.
-func (c *Conn) beginBegun() {
+// beginStreamsLocked is beginStreams with the lock held.
+func (c *Conn) beginStreamsLocked() {
 	for _, s := range c.begun {
 		if !s.down.ended() {
 			c.beginStream(s)
